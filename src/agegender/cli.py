@@ -1,0 +1,87 @@
+"""The command line: `agegender VERB ...`, each verb a Hydra application that is imported only when it is called."""
+
+import os
+import re
+import sys
+from collections.abc import Sequence
+from difflib import get_close_matches
+from importlib import import_module
+
+from agegender.errors import UserError
+
+VERBS = {
+    "prepare": "read a data set, check it and decode its faces once",
+    "train": "train a system on a fold, or with -m a whole experiment",
+    "report": "make tables and figures from finished runs",
+    "track": "send finished run folders to an MLflow server",
+}
+
+HELP = """Benchmark small networks that read age and gender from a face.
+
+usage: agegender VERB [key=value ...]
+
+{verbs}
+
+A sweep, start to end:
+  agegender prepare data=utkface data.source=/path/to/UTKFace.zip
+  agegender train -m experiment=lmtcnn data=utkface
+  agegender report experiment=lmtcnn data=utkface
+  mlflow ui --backend-store-uri sqlite:///runs/mlflow.db
+
+`agegender VERB --help` lists what a verb can be told; `--cfg job` shows its configuration.
+Predictions are of annotated gender and annotated age group: guesses about labels, for research, not facts about a person.
+"""
+
+
+def main() -> None:
+    """Run the verb named on the command line; a mistake of the user's ends in one sentence and status 2."""
+    words = sys.argv[1:]
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(HELP.format(verbs="\n".join(f"  {verb:<8} {text}" for verb, text in VERBS.items())))
+        return
+    verb = words[0]
+    if verb not in VERBS:
+        guess = get_close_matches(verb, VERBS, 1)
+        fail(f"there is no verb '{verb}'" + (f": did you mean '{guess[0]}'?" if guess else f": choose from {', '.join(VERBS)}"))
+    sys.argv = [f"agegender {verb}", *words[1:]]
+    # Hydra then raises what went wrong instead of printing it over several lines.
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")
+    try:
+        run(verb, words[1:])
+    except UserError as error:
+        fail(str(error))
+    except KeyboardInterrupt:
+        fail("interrupted; the same command goes on from where it stopped", status=130)
+
+
+def run(verb: str, overrides: Sequence[str]) -> None:
+    """Start a verb's Hydra application, with the sweep narrowed to what the command line asks for."""
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    module = import_module(f"agegender.verbs.{verb}")
+    try:
+        sys.argv += module.extra_overrides(overrides) if hasattr(module, "extra_overrides") else []
+        module.main()
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(one_sentence(error)) from None
+
+
+def one_sentence(error: Exception) -> str:
+    """Say in one sentence what Hydra found wrong with the command line or the configuration."""
+    text = str(error)
+    missing = re.search(r"Could not find '(\w+)/([^']+)'", text)
+    if missing:
+        group, name = missing.groups()
+        options = re.findall(r"^\t(\S+)$", text, re.MULTILINE)
+        return f"{group}={name}: there is no such {group}; choose from {', '.join(options)}"
+    unknown = re.search(r"Could not override '([^']+)'", text) or re.search(r"Key '([^']+)' is not in struct", text)
+    if unknown:
+        return f"there is no setting '{unknown[1]}': see `{sys.argv[0]} --cfg job` for the names"
+    return " ".join(text.split())
+
+
+def fail(sentence: str, status: int = 2) -> None:
+    """Print one sentence and leave with a non-zero status."""
+    print(f"agegender: {sentence}", file=sys.stderr)
+    raise SystemExit(status)

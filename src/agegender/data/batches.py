@@ -1,0 +1,122 @@
+"""Batches straight from the pack: which faces, in which order, seen how, as a function of the seed and the step alone."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TypedDict
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+
+from agegender.data.augment import random_contrast, random_crop_flip, resize, standardize
+from agegender.heads.softmax import NO_LABEL
+from agegender.tasks import get_task
+
+
+class Batch(TypedDict):
+    """images float32 (N, 3, S, S); labels {task: int64 (N,), NO_LABEL where missing}; rows int64 (N,) of the table."""
+
+    images: Tensor
+    labels: dict[str, Tensor]
+    rows: Tensor
+
+
+@dataclass(frozen=True)
+class Faces:
+    """Some faces of a pack: `table` has a row per face with its `slot` in `images`, uint8 (slots, S, S, 3) on disk."""
+
+    images: npt.NDArray[np.uint8]
+    table: pd.DataFrame
+    tasks: Sequence[str]
+
+    def __post_init__(self) -> None:
+        labels = {task: self.table[get_task(task).column].fillna(NO_LABEL).to_numpy(np.int64) for task in self.tasks}
+        object.__setattr__(self, "slots", self.table["slot"].to_numpy(np.int64))
+        object.__setattr__(self, "labels", {task: torch.from_numpy(values) for task, values in labels.items()})
+
+    slots: npt.NDArray[np.int64] = None  # type: ignore[assignment]
+    labels: Mapping[str, Tensor] = None  # type: ignore[assignment]
+
+    def stored(self, rows: npt.NDArray[np.int64]) -> Tensor:
+        """The stored pixels of these rows: uint8 (N, S, S, 3)."""
+        return torch.from_numpy(self.images[self.slots[rows]])
+
+    def batch(self, images: Tensor, rows: npt.NDArray[np.int64]) -> Batch:
+        index = torch.from_numpy(rows)
+        return {"images": images, "labels": {task: v[index] for task, v in self.labels.items()}, "rows": index}
+
+
+class TrainingBatches(IterableDataset[Batch]):
+    """Training batches from step `start` to `steps`.
+
+    Step k is the same whatever the worker, the number of workers and the step training resumed at.
+    """
+
+    def __init__(
+        self,
+        faces: Faces,
+        *,
+        size: int,
+        batch_size: int,
+        steps: int,
+        seed: int,
+        contrast: Sequence[float] | None,
+        start: int = 0,
+    ):
+        self.faces, self.size, self.batch_size, self.contrast = faces, size, batch_size, contrast
+        self.steps, self.seed, self.start = steps, seed, start
+        self._epoch = lru_cache(maxsize=2)(self._shuffle)
+
+    def _shuffle(self, epoch: int) -> npt.NDArray[np.int64]:
+        return np.random.default_rng([self.seed, epoch]).permutation(len(self.faces.table))
+
+    def rows(self, step: int) -> npt.NDArray[np.int64]:
+        """The rows of a step: epochs follow each other without a gap, each a fresh order of all faces."""
+        count = len(self.faces.table)
+        position = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
+        return np.array([self._epoch(p // count)[p % count] for p in position], dtype=np.int64)
+
+    def step(self, step: int) -> Batch:
+        """Build the batch of one step."""
+        generator = torch.Generator().manual_seed(int(np.random.SeedSequence([self.seed, step]).generate_state(1)[0]))
+        rows = self.rows(step)
+        crops = random_crop_flip(self.faces.stored(rows), self.size, generator)
+        contrast = random_contrast(len(rows), self.contrast, generator) if self.contrast else None
+        return self.faces.batch(standardize(crops, contrast), rows)
+
+    def __iter__(self) -> Iterator[Batch]:
+        worker = get_worker_info()
+        first, stride = (worker.id, worker.num_workers) if worker else (0, 1)
+        for step in range(self.start + first, self.steps, stride):
+            yield self.step(step)
+
+
+class EvaluationBatches(torch.utils.data.Dataset[Batch]):
+    """Whole faces in the order of the table.
+
+    With `wrap` every batch is full: the last is filled by faces from the beginning, as the authors' queue does
+    (LMT `eval.py`); `rows` names them again, and the caller keeps the first answer for each row.
+    """
+
+    def __init__(self, faces: Faces, *, size: int, batch_size: int, wrap: bool = False):
+        self.faces, self.size, self.batch_size, self.wrap = faces, size, batch_size, wrap
+
+    def __len__(self) -> int:
+        return -(-len(self.faces.table) // self.batch_size)
+
+    def __getitem__(self, number: int) -> Batch:
+        if not 0 <= number < len(self):
+            raise IndexError(number)
+        rows = np.arange(number * self.batch_size, (number + 1) * self.batch_size, dtype=np.int64)
+        count = len(self.faces.table)
+        rows = rows % count if self.wrap else rows[rows < count]
+        return self.faces.batch(standardize(resize(self.faces.stored(rows), self.size)), rows)
+
+
+def loader(batches: TrainingBatches | EvaluationBatches, workers: int) -> DataLoader[Batch]:
+    """Wrap batches, which are already whole, in a DataLoader."""
+    return DataLoader(batches, batch_size=None, num_workers=workers, persistent_workers=False)

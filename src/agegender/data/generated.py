@@ -1,0 +1,135 @@
+"""A set of drawn faces in Adience's layout and fold files, so that everything runs before a real copy is at hand."""
+
+import json
+import multiprocessing
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from agegender.data.drawn.casting import FOLDS, Face, plan_faces
+from agegender.data.drawn.face import draw_face
+from agegender.data.drawn.traits import draw_nuisance, draw_traits
+from agegender.errors import UserError
+
+VERSION = 1  # of the drawing and the labels: raised whenever the same arguments would give other files
+CHUNK = 16  # faces per message to a worker
+HEADER = "user_id\toriginal_image\tface_id\tage\tgender\tx\ty\tdx\tdy\ttilt_ang\tfiducial_yaw_angle\tfiducial_score"
+README = """These faces are drawn by a program. They are not photographs and show nobody.
+
+They stand in Adience's folder layout and fold files so that software can be tried without the real data.
+Accuracies reached on them say nothing about accuracies on photographs.
+"""
+
+
+def generate(
+    root: Path,
+    *,
+    faces: int = 1000,
+    users: int = 50,
+    size: int = 256,
+    seed: int = 0,
+    workers: int | None = None,
+    progress: bool = True,
+) -> None:
+    """Draw `faces` JPEG images of `size` x `size` pixels and write their fold files: a new Adience-like set at `root`.
+
+    `root` gets `aligned/<user>/landmark_aligned_face.<face_id>.<image>.jpg`, `folds/fold_{0..4}_data.txt`, a README and
+    `generated.json`. The set appears at `root` whole or not at all: it is built in `<root>.partial`, which an earlier
+    interrupted run may have left and which is then replaced. The files do not depend on `workers`, the number of
+    processes (None: one per core); these are fresh interpreters, so a script that calls this with more than one needs
+    the `if __name__ == "__main__"` guard of multiprocessing. Raises UserError when `root` holds something or when there
+    are too few users or faces for five folds.
+    """
+    if not faces >= users >= FOLDS:
+        raise UserError(
+            f"cannot generate {faces} faces of {users} users: ask for at least {FOLDS} users and a face each"
+        )
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        raise UserError(f"{root} already exists and is not an empty folder: name another folder or remove it")
+    plan = plan_faces(faces, users, seed)
+    unfinished = root.with_name(root.name + ".partial")
+    if unfinished.exists():
+        shutil.rmtree(unfinished)
+    for folder in sorted({(unfinished / face.path).parent for face in plan}):
+        folder.mkdir(parents=True)
+    write_folds(unfinished / "folds", plan, seed)
+    draw_all(unfinished, plan, size, seed, workers or os.cpu_count() or 1, progress)
+    (unfinished / "README.txt").write_text(README, encoding="utf-8")
+    record = arguments(faces, users, size, seed)
+    (unfinished / "generated.json").write_text(json.dumps(record) + "\n", encoding="utf-8")
+    unfinished.replace(root)
+
+
+def is_generated(root: Path, *, faces: int, users: int, size: int, seed: int) -> bool:
+    """Tell whether `root` holds what `generate` would write there for these arguments."""
+    try:
+        record = json.loads((root / "generated.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return bool(record == arguments(faces, users, size, seed))
+
+
+def arguments(faces: int, users: int, size: int, seed: int) -> dict[str, int]:
+    """Return what decides the content of a set, as `generated.json` records it."""
+    return {"version": VERSION, "faces": faces, "users": users, "size": size, "seed": seed}
+
+
+def write_folds(folder: Path, plan: list[Face], seed: int) -> None:
+    """Write the five fold files; as in Adience a few rows stand in a file twice."""
+    folder.mkdir()
+    for fold in range(FOLDS):
+        rows = [fold_row(face, seed) for face in plan if face.fold == fold]
+        lines = [HEADER, *rows, *rows[7::200]]
+        (folder / f"fold_{fold}_data.txt").write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
+
+
+def photograph_rng(face: Face, seed: int) -> np.random.Generator:
+    """Return the source of all that is random in one photograph."""
+    return np.random.default_rng([seed, face.subject.face_id, face.number])
+
+
+def fold_row(face: Face, seed: int) -> str:
+    """Return a face's line; box and score are invented, the yaw is the drawn one in Adience's steps of 15 degrees."""
+    rng = photograph_rng(face, seed)
+    yaw = 15 * round(np.degrees(draw_nuisance(rng).yaw) / 15)
+    side = int(rng.integers(80, 1200))
+    box = (*rng.integers(0, 1800, 2).tolist(), side, side + int(rng.integers(-1, 2)))
+    tilt, score = 5 * int(rng.integers(-20, 4)), int(rng.integers(5, 180))
+    subject = face.subject
+    labels = (face.user, face.image, subject.face_id, subject.age_label, subject.gender_label)
+    return "\t".join(str(value) for value in (*labels, *box, tilt, yaw, score))
+
+
+def draw_all(root: Path, plan: list[Face], size: int, seed: int, workers: int, progress: bool) -> None:
+    """Draw and write every face, in `workers` processes if more than one."""
+    chunks = [plan[first : first + CHUNK] for first in range(0, len(plan), CHUNK)]
+    done = each_done(partial(draw_chunk, root, size, seed), chunks, min(workers, len(chunks)))
+    console = Console(stderr=True)
+    for _ in track(done, "Drawing faces", total=len(chunks), console=console, disable=not progress):
+        pass
+
+
+def each_done(draw: Callable[[list[Face]], None], chunks: list[list[Face]], workers: int) -> Iterator[None]:
+    """Yield after each chunk that is drawn."""
+    if workers == 1:
+        yield from map(draw, chunks)
+        return
+    # Spawned, since a forked copy of a caller with threads (torch, MLflow) can hang.
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        yield from pool.map(draw, chunks)
+
+
+def draw_chunk(root: Path, size: int, seed: int, faces: list[Face]) -> None:
+    """Draw and write some faces."""
+    for face in faces:
+        subject = face.subject
+        traits = draw_traits(np.random.default_rng([seed, subject.face_id]), subject.years, subject.gender)
+        nuisance = draw_nuisance(photograph_rng(face, seed))
+        draw_face(traits, nuisance, size).save(root / face.path, quality=nuisance.quality)

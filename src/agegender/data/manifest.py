@@ -1,0 +1,87 @@
+"""The manifest: one row per face of a data set, read, checked and digested."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+
+from agegender.data.adience import read_adience
+from agegender.data.protocols import apply_protocol
+from agegender.data.source import Source, open_source
+from agegender.data.utkface import Dropped, read_utkface
+from agegender.errors import UserError
+
+# A data set's reader: root and its own options -> all rows, and what was dropped and why.
+READERS: dict[str, Callable[..., tuple[pd.DataFrame, Dropped]]] = {
+    "adience": lambda root, **options: (read_adience(root, **options), {}),
+    "generated": lambda root, **options: (read_adience(root, official=False, **options), {}),
+    "utkface": read_utkface,
+}
+
+# What makes two data sets the same: faces, where known their bytes, labels and folds; not where a row was found.
+DEFINING = ["age_group", "age_years", "fold", "gender", "image", "sha256", "subject"]
+
+
+def read_rows(dataset: str, root: Path | str, **options: str | None) -> tuple[pd.DataFrame, Dropped]:
+    """Read all rows of a data set and what its reader dropped (reason -> names).
+
+    `options` are the reader's own: `variant` of Adience, `groups` of UTKFace. UserError for an unknown data set or
+    bad data.
+    """
+    if dataset not in READERS:
+        raise UserError(f"there is no data set '{dataset}': choose from {', '.join(READERS)}")
+    return READERS[dataset](Path(root), **options)
+
+
+def read_manifest(
+    dataset: str,
+    root: Path | str,
+    protocol: str | None = None,
+    require_images: bool = True,
+    *,
+    fraction: float = 1.0,
+    **options: str | None,
+) -> pd.DataFrame:
+    """Read the manifest of a data set: one row per face.
+
+    `dataset` is "adience", "generated" or "utkface", `root` its folder or .zip. Without a protocol all rows, labelled
+    by the plainest rule (Adience: labels that are exactly one of the eight groups; UTKFace: the partition of years);
+    with one, the rows that count, or a `fraction` of them (UTKFace). `options` as in `read_rows`.
+
+    Columns: image (relative to root, POSIX), subject (string or <NA>), fold 0..4, age_group 0..7, age_years, gender
+    (0 m, 1 f), row, and the reader's own; integers are nullable (Int64). UserError for bad data, an unfit protocol
+    and, with `require_images`, missing images.
+    """
+    rows, _ = read_rows(dataset, root, **options)
+    if protocol is not None:
+        rows = apply_protocol(rows, protocol, dataset, fraction=fraction)
+    elif fraction != 1:
+        raise UserError(f"fraction={fraction} needs a protocol: name one, or use fraction=1")
+    if require_images:
+        with open_source(Path(root)) as source:
+            missing = missing_images(rows, source)
+        if missing:
+            raise UserError(
+                f"{len(missing)} of {rows['image'].nunique()} images are missing under {root}, the first is "
+                f"{missing[0]}: complete the copy, or use what is there with data.allow_missing=true"
+            )
+    return rows
+
+
+def missing_images(rows: pd.DataFrame, source: Source) -> list[str]:
+    """Return the images of a manifest that the source does not hold, each once, in the manifest's order."""
+    images = rows["image"].drop_duplicates()
+    return images[~images.isin(source.names())].tolist()
+
+
+def digest(rows: pd.DataFrame, **extra: object) -> str:
+    """Return the sha256 (hex) of the data that `rows` define, in their order, and of `extra` (JSON values).
+
+    Hashed is a CSV of the columns of `DEFINING` that are there; it does not depend on pandas' version or on dtypes.
+    """
+    columns = rows.filter(DEFINING)
+    numbers = columns.columns.difference(["image", "sha256", "subject"])
+    table = columns.astype(dict.fromkeys(numbers, "Int64")).astype("string").to_csv(index=False, lineterminator="\n")
+    return hashlib.sha256(f"{json.dumps(extra, sort_keys=True)}\n{table}".encode()).hexdigest()

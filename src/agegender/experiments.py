@@ -1,0 +1,107 @@
+"""The jobs of an experiment: one function, used by every verb."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra import compose
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, OmegaConf
+
+from agegender.data.pack import Pack, open_pack
+from agegender.settings import check, config_folder, identity_keys, prepare_command, run_folder
+
+# A protocol reads one kind of data, so choosing other data on the command line lets go of the experiment's protocol.
+FOLLOWS = {"data": ("protocol",)}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of a table: what it is, and the folder it has or would have."""
+
+    system: str
+    title: str
+    tasks: tuple[str, ...]
+    fold: int
+    seed: int
+    mode: str
+    protocol: str
+    dataset: str
+    identity: str
+    run: Path
+    keys: Mapping[str, Any]
+    overrides: tuple[str, ...]
+    config: DictConfig
+
+
+def narrowed(overrides: Sequence[str], swept: Sequence[str]) -> list[str]:
+    """Hydra overrides that make the command line win over what the experiment sweeps: `fold=0` takes `fold` out of it."""
+    given = {o.split("=", 1)[0].lstrip("+") for o in overrides if "=" in o}
+    given |= {follower for key in given & FOLLOWS.keys() for follower in FOLLOWS[key]}
+    return [f"~hydra.sweeper.params.{key}" for key in swept if key in given]
+
+
+def expand(overrides: Sequence[str], params: Mapping[str, str] | None) -> list[list[str]]:
+    """Expand swept overrides into one list of overrides per job, in the order Hydra's own sweeper runs them."""
+    words = [*(f"{key}={value}" for key, value in (params or {}).items()), *overrides]
+    parsed = OverridesParser.create().parse_overrides(words)
+    batches = BasicSweeper.split_arguments(parsed, max_batch_size=None)
+    return [list(job) for batch in batches for job in batch]
+
+
+def list_jobs(overrides: Sequence[str], params: Mapping[str, str] | None) -> list[Job]:
+    """List the jobs of a command: its overrides times what its experiment sweeps. Call it inside a Hydra application.
+
+    UserError for values no run can have and for a pack that is missing or stale.
+    """
+    packs: dict[str, Pack] = {}
+    jobs = []
+    for words in expand(overrides, params):
+        config = compose("train", overrides=words)
+        check(config)
+        if config.data.pack not in packs:
+            packs[config.data.pack] = pack_of(config)
+        jobs.append(_job(config, packs[config.data.pack].digest, tuple(words)))
+    return jobs
+
+
+def pack_of(config: DictConfig) -> Pack:
+    """Open the pack a configuration reads; UserError with the command that builds it when it is missing or stale."""
+    return open_pack(
+        Path(config.data.pack),
+        dataset=config.data.name,
+        size=config.data.size,
+        settings=dict(config.data.settings),
+        source=Path(config.data.source) if config.data.source else None,
+        remedy=prepare_command(config),
+    )
+
+
+def _job(config: DictConfig, data_digest: str, overrides: tuple[str, ...]) -> Job:
+    folder = run_folder(config, data_digest)
+    return Job(
+        system=config.system.name,
+        title=config.system.title,
+        tasks=tuple(config.system.heads),
+        fold=config.fold,
+        seed=config.seed,
+        mode=config.mode,
+        protocol=config.protocol.name,
+        dataset=config.data.name,
+        identity=folder.identity,
+        run=folder.path,
+        keys=identity_keys(config, data_digest),
+        overrides=overrides,
+        config=config,
+    )
+
+
+def swept_by(overrides: Sequence[str]) -> list[str]:
+    """Name what the experiment of a command line sweeps: the keys of its `hydra.sweeper.params`."""
+    names = [o.removeprefix("experiment=") for o in overrides if o.startswith("experiment=")]
+    file = Path(config_folder()) / "experiment" / f"{names[-1]}.yaml" if names else None
+    if file is None or not file.exists():
+        return []
+    return list(OmegaConf.select(OmegaConf.load(file), "hydra.sweeper.params", default={}))

@@ -1,0 +1,64 @@
+"""Layers the papers' networks share and torch does not have in the authors' form."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class LocalResponseNorm(nn.Module):
+    """TensorFlow's local response normalisation: x / (bias + alpha * sum of x^2 over 2*radius+1 channels)^0.75.
+
+    alpha is not divided by the window (torch's `LocalResponseNorm(2r+1, alpha=(2r+1)*alpha, k=bias)` is the same
+    function). The sum over channels is a convolution with a fixed band matrix and x^-0.75 is taken through square
+    roots: `local_response_norm` would be exported as a 3-D pooling that mobile runtimes lack, and `pow` is slow there.
+    Shapes: (N, C, H, W) -> (N, C, H, W).
+    """
+
+    band: Tensor
+
+    def __init__(self, channels: int, radius: int = 5, alpha: float = 1e-4, bias: float = 1.0):
+        super().__init__()
+        self.bias = bias
+        channel = torch.arange(channels)
+        near = (channel[:, None] - channel[None, :]).abs() <= radius
+        # A constant of the architecture, not a weight: rebuilt by the constructor, so it stays out of the state dict.
+        self.register_buffer("band", (alpha * near.float())[:, :, None, None], persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        root = torch.rsqrt(self.bias + F.conv2d(x * x, self.band))
+        return x * root * torch.sqrt(root)
+
+
+class BetaBatchNorm2d(nn.BatchNorm2d):
+    """Batch normalisation with a shift (beta) and no scale, slim's default: eps 1e-3 (LMT `model.py`).
+
+    `batch_statistics=True` keeps to the statistics of the present batch in evaluation too, as the authors' graph does
+    (its batch norm never gets `is_training`); the answers then depend on the other faces of the batch.
+    """
+
+    def __init__(self, channels: int, *, batch_statistics: bool, momentum: float):
+        super().__init__(channels, eps=1e-3, momentum=momentum)
+        self.register_parameter("weight", None)
+        self.batch_statistics = batch_statistics
+
+    def reset_parameters(self) -> None:
+        """Reset beta and the running statistics (torch's own version expects a scale)."""
+        self.reset_running_stats()
+        if self.bias is not None:
+            nn.init.zeros_(self.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training or not self.batch_statistics:
+            return super().forward(x)
+        return F.batch_norm(x, None, None, None, self.bias, training=True, eps=self.eps)
+
+
+def classifier(features: int, width: int, dropout: float) -> nn.Sequential:
+    """Build the two fully connected layers of the Levi-Hassner family: N(0, 0.005) weights and bias 1 (LMT `model.py`)."""
+    layers: list[nn.Module] = [nn.Flatten()]
+    for inputs in (features, width):
+        linear = nn.Linear(inputs, width)
+        nn.init.normal_(linear.weight, std=0.005)
+        nn.init.ones_(linear.bias)
+        layers += [linear, nn.ReLU(), nn.Dropout(dropout)]
+    return nn.Sequential(*layers)

@@ -1,0 +1,69 @@
+"""A network: a trunk that reads faces and one head per task."""
+
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor, nn
+
+from agegender.errors import UserError
+from agegender.heads import create_head
+from agegender.models.levi_hassner import LeviHassner
+from agegender.models.lmtcnn import LMTCNN
+from agegender.modes import Mode, get_mode
+from agegender.tasks import get_task
+
+
+class Network(nn.Module):
+    """Backbone and heads: images (N, 3, S, S) float32 -> {task name: logits (N, K)}."""
+
+    def __init__(self, backbone: nn.Module, heads: Mapping[str, nn.Module]):
+        super().__init__()
+        self.backbone = backbone
+        self.heads = nn.ModuleDict(heads)
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        features = self.backbone(images)
+        return {task: head(features) for task, head in self.heads.items()}
+
+
+def _lmtcnn_2_1(mode: Mode, dropout: float) -> nn.Module:
+    return LMTCNN((512, 384), mode, dropout)
+
+
+def _levi_hassner_tf(mode: Mode, dropout: float) -> nn.Module:
+    return LeviHassner(mode, dropout)
+
+
+BACKBONES = {"lmtcnn_2_1": _lmtcnn_2_1, "levi_hassner_tf": _levi_hassner_tf}
+
+
+def list_models() -> list[str]:
+    """Names that `create_model` knows, in the order of the papers."""
+    return list(BACKBONES)
+
+
+def create_model(
+    name: str,
+    tasks: Sequence[str] = ("age", "gender"),
+    mode: str = "sound",
+    *,
+    dropout: float = 0.0,
+    heads: Mapping[str, str] | None = None,
+) -> Network:
+    """Build a network with fresh weights (seed torch for repeatable ones).
+
+    `name` is one of `list_models()`; `tasks` one or more task names, a head each in this order; `mode` "sound" or
+    "faithful" (batch norm on batch statistics in evaluation too, as the authors evaluate LMTCNN); `dropout` 0..1;
+    `heads` {task: head name}, softmax where not given.
+    The network maps images (N, 3, 227, 227), float32, RGB, each image standardised to mean 0 and deviation 1, to a
+    dictionary {task: logits (N, K)}. Raises UserError for an unknown name, task, mode or head, or no task at all.
+    """
+    if name not in BACKBONES:
+        raise UserError(f"there is no model '{name}': choose from {', '.join(BACKBONES)}")
+    if not tasks:
+        raise UserError(f"model '{name}' needs at least one task, such as tasks=[age]")
+    backbone = BACKBONES[name](get_mode(mode), dropout)
+    features: int = backbone.features  # type: ignore[assignment]
+    chosen = heads or {}
+    return Network(
+        backbone, {task: create_head(chosen.get(task, "softmax"), features, get_task(task)) for task in tasks}
+    )

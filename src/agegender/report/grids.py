@@ -1,0 +1,216 @@
+"""The table as grids of words: what each cell says, in the signs of Markdown or LaTeX."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import isnan
+
+from agegender.report.cells import COLUMNS, HEADLINES, Cell, Column
+from agegender.report.published import Published, why_not_comparable
+from agegender.report.table import Row, Table, best_rows
+
+_MEANS_NOTES = (
+    "Shares in percent, MAE in age groups: mean over the folds and, after ±, the sample standard deviation over the "
+    "folds (ddof 1). Bold: best mean of a complete column; that it is more than chance is not claimed.",
+    "—: the system does not predict this. n: labelled test faces. 1-off: at most one group away; top-2: among the two "
+    "most probable groups; balanced exact: mean recall of the groups. Age group and gender are as annotated.",
+    "The majority row answers every face of a fold with the label most frequent among the fold's own test faces.",
+)
+_POOLED_NOTES = (
+    "All test faces together; in brackets the 95 % percentile interval of a bootstrap that draws whole subjects (or "
+    "single faces where subjects are unknown). It covers the choice of the test faces, not of training faces and seed.",
+)
+_FOLDS_NOTES = ("In percent; in parentheses the number of labelled test faces. Other metrics by fold: table.csv.",)
+_PUBLISHED_NOTES = (
+    "Numbers as their sources print them. Ours stand beside them only where data, protocol and metric are the same.",
+)
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How a format writes what plain text has no sign for."""
+
+    escape: Callable[[str], str]
+    bold: Callable[[str], str]
+    plus_minus: str
+    to: str
+    dash: str
+    dagger: str
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A rectangle of words ready to print; `align` has a letter per column: l(eft), r(ight), p(aragraph).
+
+    `title` and `notes` are plain text.
+    """
+
+    name: str
+    title: str
+    head: Sequence[str]
+    body: Sequence[Sequence[str]]
+    notes: Sequence[str]
+    align: str
+
+
+def _escape(signs: Mapping[str, str]) -> Callable[[str], str]:
+    pattern = re.compile("|".join(map(re.escape, signs)))
+    return lambda text: pattern.sub(lambda match: signs[match[0]], text)
+
+
+_LATEX_SIGNS = {sign: f"\\{sign}" for sign in "{}$&#_%"} | {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "—": "---",
+    "–": "--",
+    "±": r"$\pm$",
+    "†": r"\textdagger{}",
+}
+_MARKDOWN_SIGNS = {"|": "\\|", "*": "\\*", "<": "&lt;", "\n": " "}
+
+MARKDOWN = Dialect(_escape(_MARKDOWN_SIGNS), lambda text: f"**{text}**", " ± ", "–", "—", " †")
+LATEX = Dialect(_escape(_LATEX_SIGNS), lambda text: rf"\textbf{{{text}}}", r"\,$\pm$\,", "--", "---", r"\textdagger{}")
+
+
+def build_grids(table: Table, dialect: Dialect) -> list[Grid]:
+    """Lay the table out as grids: means over folds, pooled, fold by fold, and the published numbers."""
+    headlines = [column for column in table.columns if column.metric in HEADLINES]
+    folds = [_folds_grid(table, column, dialect) for column in headlines]
+    published = [_published_grid(table, dialect)] if table.published else []
+    return [_means_grid(table, dialect), _pooled_grid(table, dialect), *folds, *published]
+
+
+def number(value: float, column: Column) -> str:
+    """Print a share in percent with one decimal, an error in its unit with two."""
+    return f"{value:.2f}" if column.unit else f"{100 * value:.1f}"
+
+
+def _means_grid(table: Table, dialect: Dialect) -> Grid:
+    best = {column.metric: best_rows(table, column) for column in table.columns}
+
+    def words(row: Row, column: Column) -> str:
+        def say(cell: Cell) -> str:
+            mean = number(cell.mean, column)
+            return mean if isnan(cell.sd) else f"{mean}{dialect.plus_minus}{number(cell.sd, column)}"
+
+        text = _words(row, column, say, dialect)
+        return dialect.bold(text) if row in best[column.metric] else text
+
+    def line(row: Row) -> list[str]:
+        parameters = dialect.dash if row.parameters is None else f"{row.parameters:,}"
+        return [*(words(row, column) for column in table.columns), _count(row), parameters]
+
+    head = [*(column.title for column in table.columns), "n", "parameters"]
+    notes = [*_MEANS_NOTES, *_remarks(table)]
+    return _systems_grid("means", "Mean over the folds", head, line, notes, table, dialect)
+
+
+def _pooled_grid(table: Table, dialect: Dialect) -> Grid:
+    def words(row: Row, column: Column) -> str:
+        def say(cell: Cell) -> str:
+            return f"{number(cell.pooled, column)} [{number(cell.low, column)}{dialect.to}{number(cell.high, column)}]"
+
+        return _words(row, column, say, dialect)
+
+    def line(row: Row) -> list[str]:
+        return [*(words(row, column) for column in table.columns), _count(row)]
+
+    head = [*(column.title for column in table.columns), "n"]
+    return _systems_grid("pooled", "Pooled over all test faces", head, line, _POOLED_NOTES, table, dialect)
+
+
+def _folds_grid(table: Table, column: Column, dialect: Dialect) -> Grid:
+    def words(row: Row, fold: int) -> str:
+        cell = row.cells.get(column.metric)
+        if cell is None:
+            return dialect.dash
+        return f"{number(cell.folds[fold], column)} ({cell.counts[fold]})" if fold in cell.folds else "missing"
+
+    def line(row: Row) -> list[str]:
+        return [words(row, fold) for fold in table.folds]
+
+    head = [f"fold {fold}" for fold in table.folds]
+    return _systems_grid(column.metric, f"Fold by fold: {column.title}", head, line, _FOLDS_NOTES, table, dialect)
+
+
+def _systems_grid(
+    name: str,
+    title: str,
+    head: Sequence[str],
+    line: Callable[[Row], list[str]],
+    notes: Sequence[str],
+    table: Table,
+    dialect: Dialect,
+) -> Grid:
+    """Lay out a line per system and one for the majority baseline, their numbers said by `line`."""
+    body = []
+    for row in [*table.rows, table.baseline]:
+        flag = dialect.dagger if _is_of_other_commit(row, table) else ""
+        body.append([dialect.escape(row.title) + flag, dialect.escape(row.mode) or dialect.dash, *line(row)])
+    words = [dialect.escape(word) for word in ["system", "mode", *head]]
+    return Grid(name, title, words, body, notes, "ll" + "r" * len(head))
+
+
+def _words(row: Row, column: Column, say: Callable[[Cell], str], dialect: Dialect) -> str:
+    """Say what a cell holds and what it lacks: not predicted and missing are different things."""
+    cell = row.cells.get(column.metric)
+    if cell is None:
+        return dialect.dash
+    progress = f"({cell.done}/{cell.expected} {'runs' if len(row.seeds) > 1 else 'folds'})"
+    if not cell.folds:
+        return f"missing {progress}"
+    return say(cell) if cell.complete else f"{say(cell)} {progress}"
+
+
+def _count(row: Row) -> str:
+    counts = {column.task: row.cells[column.metric].n for column in COLUMNS if column.metric in row.cells}
+    if len(set(counts.values())) == 1:
+        return f"{next(iter(counts.values())):,}"
+    return ", ".join(f"{task} {n:,}" for task, n in counts.items())
+
+
+def _remarks(table: Table) -> list[str]:
+    """Say what holds for some tables only: several seeds, several commits."""
+    seeds = sorted({seed for row in table.rows for seed in row.seeds})
+    remarks = [f"A fold's value is the mean over the seeds {', '.join(map(str, seeds))}."] if len(seeds) > 1 else []
+    other = [row for row in table.rows if _is_of_other_commit(row, table)]
+    if other:
+        names = "; ".join(f"{row.title} ({row.mode}): {', '.join(row.commits)}" for row in other)
+        remarks.append(f"†: not, or not only, made by commit {table.main_commit} as most runs are. {names}.")
+    return remarks
+
+
+def _is_of_other_commit(row: Row, table: Table) -> bool:
+    return bool(set(row.commits) - {table.main_commit})
+
+
+def _published_grid(table: Table, dialect: Dialect) -> Grid:
+    titles = {row.system: row.title for row in table.rows}
+    columns = {column.metric: column for column in COLUMNS}
+
+    def line(entry: Published) -> list[str]:
+        value = "not found" if entry.value is None else f"{entry.value:g}"
+        spread = "" if entry.sd is None else f"{dialect.plus_minus}{entry.sd:g}"
+        ours = _ours(table, entry, columns[entry.metric], dialect)
+        what = [titles.get(entry.system, entry.system), columns[entry.metric].title, entry.dataset, entry.protocol]
+        source = ". ".join(filter(None, [entry.note, entry.source]))
+        return [*map(dialect.escape, what), value + spread, ours, dialect.escape(source)]
+
+    head = ["system", "metric", "data", "protocol", "published", "ours", "source"]
+    body = [line(entry) for entry in table.published]
+    return Grid("published", "Published numbers", head, body, _PUBLISHED_NOTES, "llllrrp")
+
+
+def _ours(table: Table, entry: Published, column: Column, dialect: Dialect) -> str:
+    reason = why_not_comparable(entry, table.dataset, table.protocol, table.facts.get("partial", ""))
+    if reason:
+        return dialect.escape(f"not comparable: {reason}")
+    rows = [row for row in table.rows if row.system == entry.system]
+    means = [f"{row.mode} {_words(row, column, lambda cell: number(cell.mean, column), dialect)}" for row in rows]
+    return "; ".join(means) or dialect.dash

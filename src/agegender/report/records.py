@@ -1,0 +1,79 @@
+"""From the jobs of an experiment to records: what each job's run folder holds, read once and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import pandas as pd
+
+from agegender import metrics
+from agegender.errors import UserError
+from agegender.predictions import read_predictions
+from agegender.runs import RunFolder
+
+if TYPE_CHECKING:
+    from agegender.experiments import Job
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """A job and what came of it.
+
+    `metrics` and `predictions` are there when the state is "done", `error` (one sentence) when it is not. `metrics` are
+    computed from the predictions file, fractions 0..1 by the names of `metrics.evaluate`. `environment` is the run's
+    environment.json, `parameters` the network's number of parameters where the run folder tells it.
+    """
+
+    job: Job
+    state: Literal["done", "failed", "missing"]
+    error: str | None = None
+    metrics: Mapping[str, float] | None = None
+    predictions: pd.DataFrame | None = None
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    parameters: int | None = None
+
+    @property
+    def commit(self) -> str:
+        """The commit that made the run, shortened; marked where the files had uncommitted changes."""
+        commit = str(self.environment.get("commit") or "unknown")[:9]
+        return f"{commit} with uncommitted changes" if self.environment.get("dirty") else commit
+
+
+def load_records(jobs: Iterable[Job]) -> list[Record]:
+    """Read the run folder of every job, in the jobs' order.
+
+    A folder that is missing or broken gives a record that says so: one bad run does not hide the others.
+    """
+    return [_load(job) for job in jobs]
+
+
+def _load(job: Job) -> Record:
+    run = RunFolder(job.run)
+    try:
+        if run.state == "done":
+            return _load_done(job, run)
+        if run.state == "failed":
+            error = str(run.read("failed").get("error", "failed.json names no error"))
+            return Record(job, "failed", error, environment=run.read("environment"))
+    except UserError as error:
+        return Record(job, "failed", str(error))
+    return Record(job, "missing", "not finished" if run.state == "started" else "not run yet")
+
+
+def _load_done(job: Job, run: RunFolder) -> Record:
+    environment, logged = run.read("environment"), run.read("metrics")
+    try:
+        predictions = read_predictions(run.predictions)
+        if (folds := set(predictions["fold"])) != {job.fold}:
+            raise ValueError(f"it holds faces of the folds {folds}, not of {job.fold}")
+        values = metrics.evaluate(predictions, job.tasks)
+        for count in (f"{task}_n" for task in job.tasks):
+            if logged.get(f"test/{count}", values[count]) != values[count]:
+                raise ValueError(
+                    f"it holds {values[count]:.0f} labelled faces, the run tested {logged[f'test/{count}']:.0f}"
+                )
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{run.predictions} cannot be used ({error}): remove the run folder and run it again") from None
+    return Record(job, "done", None, values, predictions, environment, logged.get("parameters"))

@@ -1,0 +1,135 @@
+"""A table as Markdown, LaTeX and CSV text."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Mapping
+from math import isnan
+
+from agegender.report.cells import Cell
+from agegender.report.grids import LATEX, MARKDOWN, Grid, build_grids
+from agegender.report.records import Record
+from agegender.report.table import Row, Table
+
+CSV_HEAD = ("system", "mode", "fold", "metric", "value", "sd", "low", "high", "n", "runs")
+
+
+def to_markdown(table: Table, figures: Mapping[str, str]) -> str:
+    """Print the whole report: caption, grids, missing runs, figures (path relative to the report: title), runs."""
+    blocks = [f"# {table.facts.get('experiment', table.dataset)}"]
+    blocks.append("\n".join(f"- **{key}**: {MARKDOWN.escape(text)}" for key, text in _caption(table).items()))
+    if table.absent:
+        blocks += ["## Missing runs", "\n".join(f"- {MARKDOWN.escape(_absence(record))}" for record in table.absent)]
+    for grid in build_grids(table, MARKDOWN):
+        blocks += [f"## {grid.title}", _markdown_grid(grid), *(MARKDOWN.escape(note) for note in grid.notes)]
+    if figures:
+        blocks += ["## Figures", *(f"![{MARKDOWN.escape(title)}]({path})" for path, title in figures.items())]
+    blocks += ["## Runs", _markdown_grid(_runs_grid(table))]
+    return "\n\n".join(blocks) + "\n"
+
+
+def to_latex(table: Table) -> str:
+    """Print one table per grid, for a document that uses the packages booktabs and graphicx."""
+    lines = [r"% needs \usepackage{booktabs} and \usepackage{graphicx}; every number's runs are in table.csv"]
+    caption = "; ".join(f"{key}: {text}" for key, text in _caption(table).items())
+    absent = [f"Missing runs: {'; '.join(map(_absence, table.absent))}."] if table.absent else []
+    for grid in build_grids(table, LATEX):
+        title = f"{grid.title}. {caption}." if grid.name == "means" else f"{grid.title}."
+        lines += ["", *_latex_grid(grid, title, [*grid.notes, *(absent if grid.name == "means" else [])])]
+    return "\n".join(lines) + "\n"
+
+
+def to_csv(table: Table) -> str:
+    """Print every number in long form: one line per system, metric and fold, then "mean" and "pooled".
+
+    Shares are fractions 0..1, MAE is in groups. `value` is empty where the runs are missing; what a system does not
+    predict has no line. `runs` are the identities of the runs behind the number.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(CSV_HEAD)
+    for row in [*table.rows, table.baseline]:
+        for column in table.columns:
+            if column.metric in row.cells:
+                cell = row.cells[column.metric]
+                writer.writerows([row.system, row.mode, *line] for line in _csv_lines(table, column.metric, cell))
+    return text.getvalue()
+
+
+def _csv_lines(table: Table, metric: str, cell: Cell) -> Iterator[list[str]]:
+    runs = " ".join(run for runs in cell.runs.values() for run in runs)
+    for fold in table.folds:
+        if fold in cell.folds:
+            value, count = _exactly(cell.folds[fold]), str(cell.counts[fold])
+            yield [str(fold), metric, value, "", "", "", count, " ".join(cell.runs[fold])]
+        else:
+            yield [str(fold), metric, "", "", "", "", "0", ""]
+    yield ["mean", metric, _exactly(cell.mean), _exactly(cell.sd), "", "", str(cell.n), runs]
+    yield ["pooled", metric, _exactly(cell.pooled), "", _exactly(cell.low), _exactly(cell.high), str(cell.n), runs]
+
+
+def _exactly(value: float) -> str:
+    return "" if isnan(value) else f"{value:.6f}"
+
+
+def _caption(table: Table) -> dict[str, str]:
+    modes = ", ".join(dict.fromkeys(row.mode for row in table.rows))
+    folds = ", ".join(map(str, table.folds))
+    facts = {"data": table.dataset, "protocol": table.protocol, "mode": modes, "folds": folds, **table.facts}
+    facts.pop("experiment", None)
+    if table.main_commit:
+        facts["commit"] = table.main_commit
+    if table.hardware:
+        facts["made with"] = " / ".join(table.hardware)
+    return facts
+
+
+def _absence(record: Record) -> str:
+    job = record.job
+    return (
+        f"{job.title} ({job.mode}), fold {job.fold}, seed {job.seed}: {record.state}: {record.error} ({job.identity})"
+    )
+
+
+def _runs_grid(table: Table) -> Grid:
+    def identities(row: Row, fold: int) -> str:
+        runs = {run: None for cell in row.cells.values() for run in cell.runs.get(fold, ())}
+        return "<br>".join(f"`{run}`" for run in runs) or "missing"
+
+    body = [
+        [MARKDOWN.escape(row.title), row.mode, *(identities(row, fold) for fold in table.folds)] for row in table.rows
+    ]
+    return Grid(
+        "runs",
+        "Runs",
+        ["system", "mode", *(f"fold {fold}" for fold in table.folds)],
+        body,
+        [],
+        "l" * (2 + len(table.folds)),
+    )
+
+
+def _markdown_grid(grid: Grid) -> str:
+    rules = ["---:" if side == "r" else "---" for side in grid.align]
+    return "\n".join(f"| {' | '.join(line)} |" for line in [grid.head, rules, *grid.body])
+
+
+def _latex_grid(grid: Grid, title: str, notes: list[str]) -> list[str]:
+    columns = grid.align.replace("p", r"p{0.5\textwidth}")
+    return [
+        r"\begin{table*}",
+        r"\centering",
+        rf"\caption{{{LATEX.escape(title)}}}",
+        rf"\label{{tab:{grid.name}}}",
+        r"\resizebox{\textwidth}{!}{%",
+        rf"\begin{{tabular}}{{{columns}}}",
+        r"\toprule",
+        rf"{' & '.join(grid.head)} \\",
+        r"\midrule",
+        *(rf"{' & '.join(line)} \\" for line in grid.body),
+        r"\bottomrule",
+        r"\end{tabular}}",
+        *(rf"\par\footnotesize {LATEX.escape(note)}" for note in notes),
+        r"\end{table*}",
+    ]

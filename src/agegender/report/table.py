@@ -1,0 +1,177 @@
+"""From records to a table: a plain object that the renderers print and the figures draw. Shares are fractions 0..1."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from agegender import metrics
+from agegender.errors import UserError
+from agegender.report.cells import COLUMNS, Cell, Column, Scored, build_cell, count_confusion
+from agegender.report.published import Published
+from agegender.report.records import Record
+from agegender.tasks import TASKS
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """One system in one mode, over its folds and seeds. Metrics of tasks that it does not predict have no cell.
+
+    `key` is unique in the table and fit for file names. `confusion` counts true labels (rows) against predicted ones.
+    """
+
+    system: str
+    key: str
+    title: str
+    mode: str
+    tasks: tuple[str, ...]
+    seeds: tuple[int, ...]
+    parameters: int | None
+    commits: tuple[str, ...]
+    cells: Mapping[str, Cell]
+    confusion: Mapping[str, NDArray[np.int64]]
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Rows in the order of the jobs, the majority-class baseline, the published numbers, and what a reader must know.
+
+    `facts` go into the caption as they are. `absent` are the records of runs that are not done, `main_commit` is the
+    commit of most runs, `hardware` the machines they ran on.
+    """
+
+    dataset: str
+    protocol: str
+    facts: Mapping[str, str]
+    columns: tuple[Column, ...]
+    folds: tuple[int, ...]
+    rows: tuple[Row, ...]
+    baseline: Row
+    published: tuple[Published, ...]
+    absent: tuple[Record, ...]
+    main_commit: str
+    hardware: tuple[str, ...]
+
+
+def build_table(records: Sequence[Record], published: Sequence[Published], facts: Mapping[str, str]) -> Table:
+    """Put the records of an experiment into one table.
+
+    A row is a system in a mode; its seeds are averaged within each fold. Published numbers are set beside ours only
+    where data set, protocol and metric match and the data are whole (no fact "partial"). UserError without records, or
+    when they span several data sets or protocols, whose numbers must not share a table.
+    """
+    if not records:
+        raise UserError(
+            "there is no run to report: the experiment lists no jobs, so check the overrides that narrow it"
+        )
+    dataset, protocol = (
+        _only((r.job.dataset for r in records), "data sets"),
+        _only((r.job.protocol for r in records), "protocols"),
+    )
+    groups: dict[tuple[str, str], list[Record]] = {}
+    for record in records:
+        groups.setdefault((record.job.system, record.job.mode), []).append(record)
+    systems = [system for system, _ in groups]
+    rows = tuple(_row(group, unique=systems.count(system) == 1) for (system, _), group in groups.items())
+    tasks = {task for row in rows for task in row.tasks}
+    folds = tuple(sorted({record.job.fold for record in records}))
+    return Table(
+        dataset=dataset,
+        protocol=protocol,
+        facts=facts,
+        columns=tuple(column for column in COLUMNS if column.task in tasks),
+        folds=folds,
+        rows=rows,
+        baseline=_baseline(records, folds),
+        published=tuple(published),
+        absent=tuple(record for record in records if record.state != "done"),
+        main_commit=_most_frequent(record.commit for record in records if record.state == "done"),
+        hardware=tuple(dict.fromkeys(_hardware(record) for record in records if record.environment)),
+    )
+
+
+def best_rows(table: Table, column: Column) -> list[Row]:
+    """Return the rows with the best mean of a column; none while a run of the column is missing or nothing competes."""
+    rows = [row for row in table.rows if column.metric in row.cells]
+    cells = [row.cells[column.metric] for row in rows]
+    if len(rows) < 2 or not all(cell.complete for cell in cells):
+        return []
+    best = (min if column.unit else max)(cell.mean for cell in cells)
+    return [row for row, cell in zip(rows, cells, strict=True) if np.isclose(cell.mean, best, rtol=0, atol=1e-12)]
+
+
+def _most_frequent(values: Iterable[str]) -> str:
+    return next((value for value, _ in Counter(values).most_common(1)), "")
+
+
+def _only(values: Iterable[str], what: str) -> str:
+    first, *others = dict.fromkeys(values)
+    if others:
+        raise UserError(f"the runs span several {what} ({', '.join([first, *others])}): report each of them by itself")
+    return first
+
+
+def _row(records: Sequence[Record], unique: bool) -> Row:
+    """Build the row of the records of one system in one mode; `unique` when the system has no other row."""
+    job = records[0].job
+    done = [record for record in records if record.state == "done"]
+    scored = [Scored(r.job.fold, r.job.identity, r.metrics or {}, _predictions(r)) for r in done]
+    return Row(
+        system=job.system,
+        key=job.system if unique else f"{job.system}_{job.mode}",
+        title=job.title,
+        mode=job.mode,
+        tasks=job.tasks,
+        seeds=tuple(sorted({record.job.seed for record in records})),
+        parameters=next((record.parameters for record in done if record.parameters is not None), None),
+        commits=tuple(dict.fromkeys(record.commit for record in done)),
+        cells={
+            column.metric: build_cell(column, scored, len(records)) for column in COLUMNS if column.task in job.tasks
+        },
+        confusion={task: count_confusion(task, scored) for task in job.tasks if task in TASKS},
+    )
+
+
+def _predictions(record: Record) -> pd.DataFrame:
+    if record.predictions is None:
+        raise ValueError(f"the record of {record.job.identity} is done but holds no predictions")
+    return record.predictions
+
+
+def _baseline(records: Sequence[Record], folds: Sequence[int]) -> Row:
+    """Answer every face of a fold with the fold's own most frequent label, ranking the others by frequency.
+
+    The training faces, whose majority a real predictor would know, are not in the predictions files. Each fold's truths
+    come from the first finished run of the fold that has them.
+    """
+    tasks = tuple(dict.fromkeys(task for record in records for task in record.job.tasks if task in TASKS))
+    cells: dict[str, Cell] = {}
+    for task in tasks:
+        first: dict[int, Scored] = {}
+        for record in records:
+            if record.metrics and record.metrics.get(f"{task}_n") and record.job.fold not in first:
+                first[record.job.fold] = _constant(task, record)
+        scored = list(first.values())
+        cells |= {column.metric: build_cell(column, scored, len(folds)) for column in COLUMNS if column.task == task}
+    return Row("majority", "majority", "majority label of the test fold", "", tasks, (), None, (), cells, {})
+
+
+def _constant(task: str, record: Record) -> Scored:
+    faces = _predictions(record)
+    truth = faces[f"{task}_true"].dropna().astype(int)
+    frequency = np.bincount(truth, minlength=len(TASKS[task].labels)) / len(truth)
+    answer = {f"{task}_p{label}": share for label, share in enumerate(frequency)}
+    constant = faces.assign(**answer, **{f"{task}_pred": int(frequency.argmax())})
+    return Scored(record.job.fold, record.job.identity, metrics.evaluate(constant, [task]), constant)
+
+
+def _hardware(record: Record) -> str:
+    """Name in one line the machine and the versions that decide numerical results."""
+    hardware, versions = record.environment.get("hardware", {}), record.environment.get("versions", {})
+    packages = {name: versions.get(name) for name in ("torch", "torchvision")}
+    return ", ".join(f"{name} {value}" for name, value in {**hardware, **packages}.items() if value is not None)

@@ -1,0 +1,134 @@
+"""What a run folder tells a tracker: tags, parameters, curves, results and data sets, as plain values."""
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from omegaconf import OmegaConf
+
+from agegender.errors import UserError
+from agegender.runs import RunFolder
+
+
+class Point(NamedTuple):
+    """One value of a curve: its time in milliseconds since the epoch, its training step."""
+
+    name: str
+    value: float
+    time: int
+    step: int
+
+
+class FoldData(NamedTuple):
+    """The faces of one use of a fold: `context` is training or test; `faces` is their number, where it is known."""
+
+    name: str
+    context: str
+    digest: str
+    source: str
+    faces: int | None
+
+
+def title(folder: RunFolder) -> str:
+    """Return the name a run is shown by."""
+    keys = _keys(folder)
+    return f"{_name(keys['system'])} fold {keys['fold']} seed {keys['seed']}"
+
+
+def tags(folder: RunFolder) -> dict[str, str]:
+    """Return what runs are grouped and filtered by, and the environment that made this one."""
+    keys, environment = _keys(folder), folder.read("environment")
+    found = {name: _name(keys[name]) for name in ("system", "fold", "seed", "protocol", "mode")}
+    found |= {"data": str(_data(folder)["name"]), "identity": folder.identity}
+    facts = {
+        "commit": environment.get("commit"),
+        "torch": environment.get("versions", {}).get("torch"),
+        "hardware": environment.get("hardware"),
+    }
+    return found | {name: _text(value) for name, value in facts.items() if value}
+
+
+def parameters(folder: RunFolder) -> dict[str, str]:
+    """Return everything in the identity, nested keys joined by dots."""
+    return dict(_flat(_keys(folder)))
+
+
+def curve(folder: RunFolder, after: int = 0) -> tuple[list[Point], int]:
+    """Return the logged points after the first `after` lines, and the number of lines; a half-written one waits."""
+    if not folder.history.exists():
+        return [], 0
+    complete = folder.history.read_text(encoding="utf-8").split("\n")[:-1]
+    return [
+        point for number, line in enumerate(complete[after:], after + 1) for point in _points(folder, number, line)
+    ], len(complete)
+
+
+def results(folder: RunFolder) -> list[Point]:
+    """Return the numbers of metrics.json, at the last logged step."""
+    numbers = {name: float(value) for name, value in folder.read("metrics").items() if isinstance(value, int | float)}
+    if not numbers:
+        return []
+    points, _ = curve(folder)
+    step = points[-1].step if points else 0
+    return [Point(name, value, written(folder, "metrics.json"), step) for name, value in numbers.items()]
+
+
+def fold_data(folder: RunFolder) -> list[FoldData]:
+    """Return the data of the run's fold for training and for test; the digest is the whole data set's."""
+    data, keys = _data(folder), _keys(folder)
+    faces = folder.read("environment").get("faces", {})
+    source = str(data.get("source") or data.get("pack") or data["name"])
+    return [
+        FoldData(
+            f"{data['name']} fold {keys['fold']} {context}", context, str(keys["data"]), source, faces.get(context)
+        )
+        for context in ("training", "test")
+    ]
+
+
+def started(folder: RunFolder) -> int | None:
+    """When the run began, in milliseconds since the epoch; None where environment.json does not tell."""
+    text = folder.read("environment").get("started")
+    return int(datetime.fromisoformat(text).timestamp() * 1000) if text else None
+
+
+def written(folder: RunFolder, name: str) -> int:
+    """When a file of the folder was written, in milliseconds since the epoch."""
+    return (folder.path / name).stat().st_mtime_ns // 1_000_000
+
+
+def _keys(folder: RunFolder) -> dict[str, Any]:
+    keys: dict[str, Any] = folder.read("identity")["keys"]
+    return keys
+
+
+def _data(folder: RunFolder) -> Mapping[str, Any]:
+    """Read the data section of the configuration: the identity knows data by digest only."""
+    data: Mapping[str, Any] = OmegaConf.load(folder.config).data
+    return data
+
+
+def _points(folder: RunFolder, number: int, line: str) -> Iterator[Point]:
+    try:
+        entry = json.loads(line)
+        time, step = int(entry["time"] * 1000), entry["step"]
+        yield from (Point(name, value, time, step) for name, value in entry["values"].items())
+    except (ValueError, KeyError, TypeError):
+        raise UserError(f"{folder.history}, line {number}, is not a logged step: remove that line") from None
+
+
+def _flat(keys: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in keys.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", _text(value)
+
+
+def _name(value: Any) -> str:
+    return str(value["name"]) if isinstance(value, Mapping) else str(value)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

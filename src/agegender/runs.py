@@ -1,0 +1,108 @@
+"""The run folder: one folder per run, complete in itself; what resume, report and transport rely on."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agegender.errors import UserError
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """`runs/<identity>/` and the names of what is in it."""
+
+    path: Path
+
+    @property
+    def identity(self) -> str:
+        return self.path.name
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config.yaml"
+
+    @property
+    def history(self) -> Path:
+        return self.path / "history.jsonl"
+
+    @property
+    def predictions(self) -> Path:
+        return self.path / "predictions.csv"
+
+    @property
+    def weights(self) -> Path:
+        """The evaluated weights; absent where they stayed on another machine, which is legitimate."""
+        return self.path / "weights.safetensors"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Lightning's checkpoints, while the run is under way."""
+        return self.path / "checkpoints"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "train.log"
+
+    @property
+    def state(self) -> str:
+        """One of done, failed, started, missing."""
+        for mark, state in (("done", "done"), ("failed.json", "failed"), ("identity.json", "started")):
+            if (self.path / mark).exists():
+                return state
+        return "missing"
+
+    def read(self, name: str) -> dict[str, Any]:
+        """Read one of the folder's JSON files; an empty dictionary when it is not there."""
+        file = self.path / f"{name}.json"
+        if not file.exists():
+            return {}
+        try:
+            content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        except ValueError:
+            raise UserError(f"{file} is not valid JSON: remove the run folder {self.path} and run it again") from None
+        return content
+
+    def write(self, name: str, content: Mapping[str, Any]) -> None:
+        """Write one of the folder's JSON files, whole or not at all."""
+        self.write_text(f"{name}.json", json.dumps(content, indent=2) + "\n")
+
+    def write_text(self, name: str, text: str) -> None:
+        """Write a text file of the folder, whole or not at all."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        partial = self.path / f"{name}.partial"
+        partial.write_text(text, encoding="utf-8")
+        os.replace(partial, self.path / name)
+
+    def finish(self) -> None:
+        """Drop what only an unfinished run needs and set the done mark, last of all."""
+        shutil.rmtree(self.checkpoints, ignore_errors=True)
+        (self.path / "failed.json").unlink(missing_ok=True)
+        (self.path / "done").touch()
+
+
+def identity(system: str, keys: Mapping[str, Any]) -> str:
+    """Name a run after what can change its result: `<system>-f<fold>-s<seed>-<hash of all keys>`."""
+    canonical = json.dumps(keys, sort_keys=True, separators=(",", ":"))
+    digest = hashlib.sha256(canonical.encode()).hexdigest()[:10]
+    return f"{system}-f{keys['fold']}-s{keys['seed']}-{digest}"
+
+
+def find_run(runs: Path, name: str) -> RunFolder:
+    """Find one run by its folder, or by a prefix of its identity or of the identity's hash."""
+    if (Path(name) / "identity.json").exists():
+        return RunFolder(Path(name))
+    found = [f for f in all_runs(runs) if f.identity.startswith(name) or f.identity.rsplit("-", 1)[-1].startswith(name)]
+    if len(found) == 1:
+        return found[0]
+    what = "no run" if not found else f"{len(found)} runs"
+    raise UserError(f"{what} in {runs} answer to run={name}: give a run folder or a longer prefix of an identity")
+
+
+def all_runs(runs: Path) -> list[RunFolder]:
+    """List the run folders under `runs`, by name."""
+    return [RunFolder(mark.parent) for mark in sorted(runs.glob("*/identity.json"))]

@@ -1,0 +1,79 @@
+"""Where the configuration stands, and what it means for one run: checks, identity, the pack it reads."""
+
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from agegender.errors import UserError
+from agegender.runs import RunFolder, identity
+
+
+def config_folder() -> str:
+    """The folder of Hydra's groups: inside an installed package, at the top level of a checkout."""
+    installed = Path(__file__).parent / "conf"
+    return str(installed if installed.is_dir() else Path(__file__).parents[2] / "conf")
+
+
+def plain(node: DictConfig) -> dict[str, Any]:
+    """Return a node as plain dictionaries and lists, every interpolation resolved."""
+    content: dict[str, Any] = OmegaConf.to_container(node, resolve=True)  # type: ignore[assignment]
+    return content
+
+
+def check(config: DictConfig) -> None:
+    """Refuse values no run can have, before anything is started; UserError names the value and what it may be."""
+    if config.fold not in range(5):
+        raise UserError(f"fold={config.fold}: there are five folds, choose fold=0 to fold=4")
+    for name in ("steps", "batch_size", "validate_every", "checkpoint_every"):
+        value = config.recipe[name]
+        if not isinstance(value, int) or value < 1:
+            raise UserError(f"recipe.{name}={value} must be a whole number of at least 1")
+    if not isinstance(config.seed, int) or config.seed < 0:
+        raise UserError(f"seed={config.seed} must be a whole number of at least 0")
+    if config.mode not in ("sound", "faithful"):
+        raise UserError(f"mode={config.mode} is unknown: choose sound or faithful")
+    if config.system.model.input_size > config.data.size:
+        raise UserError(
+            f"data.size={config.data.size} is smaller than the {config.system.model.input_size} pixels that "
+            f"{config.system.name} reads: choose data.size=256, as the papers do"
+        )
+
+
+def identity_keys(config: DictConfig, data_digest: str) -> dict[str, Any]:
+    """Everything that can change the result of a run: not the device, paths, tracking, titles or the commit."""
+    from agegender.data.protocols import get_protocol  # brings pandas, which `--help` need not wait for
+
+    recipe = plain(config.recipe)
+    recipe.pop("checkpoint_every")
+    system = {key: value for key, value in plain(config.system).items() if key not in ("title", "official_learning_rate")}
+    protocol = get_protocol(config.protocol.name, config.data.name)
+    return {
+        "data": data_digest,
+        "protocol": plain(config.protocol) | {"version": protocol.version},
+        "system": system,
+        "recipe": recipe,
+        "mode": config.mode,
+        "precision": config.precision,
+        "seed": config.seed,
+        "fold": config.fold,
+    }
+
+
+def run_folder(config: DictConfig, data_digest: str) -> RunFolder:
+    """The folder of the run that this configuration describes; it need not exist yet."""
+    return RunFolder(Path(config.paths.runs) / identity(config.system.name, identity_keys(config, data_digest)))
+
+
+def prepare_command(config: DictConfig) -> str:
+    """The command that builds the pack this configuration reads, to be shown when there is none or it is stale."""
+    words = ["agegender prepare", f"data={config.data.name}"]
+    if config.data.source and config.data.name != "generated":
+        words.append(f"data.source={config.data.source}")
+    elif config.data.name != "generated":
+        words.append("data.source=/path/to/it")
+    if config.data.size != 256:
+        words.append(f"data.size={config.data.size}")
+    if config.data.allow_missing:
+        words.append("data.allow_missing=true")
+    return " ".join(words)

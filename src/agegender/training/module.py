@@ -1,0 +1,72 @@
+"""The one LightningModule: a network and a recipe, whatever the system."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from agegender.data.batches import Batch
+from agegender.heads.softmax import NO_LABEL
+from agegender.models.network import Network
+from agegender.training.optimization import build_optimizer, build_schedule
+
+
+class FaceModule(pl.LightningModule):
+    """Trains every head of a network on one batch and sums their losses with equal weight (LMT `train.py`)."""
+
+    def __init__(self, network: Network, recipe: Mapping[str, Any], seed: int):
+        super().__init__()
+        # Faces are stored with their channels last; convolutions that keep that order are the faster ones here.
+        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.recipe = recipe
+        self.seed = seed
+        self._validation: list[dict[str, tuple[Tensor, Tensor]]] = []
+
+    def _loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        logits = self.network(batch["images"])
+        losses = [self._head(task).loss(x, batch["labels"][task]) for task, x in logits.items()]
+        return torch.stack(losses).sum(), logits
+
+    def _head(self, task: str) -> Any:
+        return self.network.heads[task]
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Make dropout a function of seed and step, so that a resumed run goes on as if it had not been stopped."""
+        torch.manual_seed((self.seed << 32) + self.global_step)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        loss, _ = self._loss(batch)
+        self.log("train/loss", loss, prog_bar=True, batch_size=len(batch["rows"]))
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        loss, logits = self._loss(batch)
+        self.log("val/loss", loss, on_epoch=True, batch_size=len(batch["rows"]))
+        answers = {task: (self._head(task).decide(self._head(task).posterior(x))) for task, x in logits.items()}
+        self._validation.append({task: (answer, batch["labels"][task]) for task, answer in answers.items()})
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the share of right answers per task and their mean, which selects the checkpoint of the sound mode."""
+        shares = []
+        for task in self.network.heads:
+            answer = torch.cat([step[task][0] for step in self._validation])
+            truth = torch.cat([step[task][1] for step in self._validation])
+            right = (answer == truth)[truth != NO_LABEL].float()
+            if len(right):
+                shares.append(right.mean())
+                self.log(f"val/{task}", shares[-1])
+        self.log("val/score", torch.stack(shares).mean(), prog_bar=True)
+        self._validation.clear()
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the rows of the batch and each task's posterior (N, K)."""
+        logits = self.network(batch["images"])
+        return batch["rows"], {task: self._head(task).posterior(x) for task, x in logits.items()}
+
+    def configure_optimizers(self) -> Any:
+        optimizer = build_optimizer(self.network, self.recipe)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, build_schedule(self.recipe))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+

@@ -1,0 +1,48 @@
+"""Optimisers and learning-rate schedules, as recipes name them."""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from agegender.errors import UserError
+from agegender.models.network import Network
+
+
+def build_optimizer(network: Network, recipe: Mapping[str, Any]) -> torch.optim.Optimizer:
+    """Build the recipe's optimiser; weight decay falls on the trunk's weight matrices only.
+
+    Biases, batch norm's shifts and the heads are free of it, as in LMT `model.py`. There the penalty is part of the
+    loss and so passes through the gradient clipping; here it is added after it.
+    """
+    decayed, free = [], []
+    for module in network.modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            in_head = any(parameter is p for p in network.heads.parameters())
+            regularised = name == "weight" and isinstance(module, nn.Conv2d | nn.Linear) and not in_head
+            (decayed if regularised else free).append(parameter)
+    groups = [{"params": decayed, "weight_decay": recipe["weight_decay"]}, {"params": free, "weight_decay": 0.0}]
+    match recipe["optimizer"]:
+        case "sgd":
+            return torch.optim.SGD(groups, lr=recipe["learning_rate"], momentum=recipe["momentum"])
+        case "adamw":
+            return torch.optim.AdamW(groups, lr=recipe["learning_rate"])
+        case other:
+            raise UserError(f"recipe.optimizer={other} is unknown: choose sgd or adamw")
+
+
+def build_schedule(recipe: Mapping[str, Any]) -> Callable[[int], float]:
+    """Build the factor on the learning rate as a function of the step (counted from 0)."""
+    schedule, steps = recipe["schedule"], int(recipe["steps"])
+    match schedule["name"]:
+        case "staircase":
+            return lambda step: float(schedule["factor"] ** (step // schedule["every"]))
+        case "cosine":
+            warmup = max(1, round(schedule["warmup"] * steps))
+            return lambda step: min(
+                (step + 1) / warmup, 0.5 * (1 + math.cos(math.pi * max(0, step - warmup) / max(1, steps - warmup)))
+            )
+        case other:
+            raise UserError(f"recipe.schedule.name={other} is unknown: choose staircase or cosine")

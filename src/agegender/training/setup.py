@@ -1,0 +1,33 @@
+"""Before a run: its folder says what it is, and its tracking target is known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from agegender.environment import describe_environment
+from agegender.runs import RunFolder
+
+if TYPE_CHECKING:
+    from agegender.tracking import Target
+
+
+def set_up(folder: RunFolder, config: DictConfig, keys: Mapping[str, Any]) -> None:
+    """Write what a run is and what it is made with into its folder; an earlier failure is forgotten."""
+    folder.path.mkdir(parents=True, exist_ok=True)
+    (folder.path / "failed.json").unlink(missing_ok=True)
+    folder.write_text("config.yaml", OmegaConf.to_yaml(config, resolve=True))
+    folder.write("environment", describe_environment())
+    folder.write("identity", {"identity": folder.identity, "keys": dict(keys)})
+
+
+def tracking_target(config: DictConfig) -> Target | None:
+    """Return where a run is tracked; None with tracking=none, where MLflow need not be installed."""
+    if config.tracking.name == "none":
+        return None
+    from agegender.tracking import find_target
+
+    return find_target(config.tracking.uri, config.tracking.experiment, Path(config.paths.runs))

@@ -1,0 +1,96 @@
+"""What happens once around a sweep: the runs are announced before the first job and summed up after the last."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from typing import TYPE_CHECKING, Any
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+
+from agegender.errors import UserError
+from agegender.runs import RunFolder
+
+if TYPE_CHECKING:
+    from agegender.experiments import Job
+    from agegender.tracking import Target
+
+log = logging.getLogger(__name__)
+
+
+class Sweep(Callback):
+    """Hydra's hook in the launching process; the jobs find what it left in their run folders."""
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Check every job, open the parent run and the child runs, say what there is to do."""
+        from agegender.experiments import list_jobs
+
+        try:
+            if config.trainer.get("devices", 1) != 1:
+                raise UserError("a sweep runs one device per job: leave trainer.devices at 1, or run a single job with DDP")
+            self.jobs = list_jobs(config.hydra.overrides.task, config.hydra.sweeper.params)
+            self.tracked = _announce(config, self.jobs)
+        except UserError as error:
+            # Hydra turns other exceptions of a callback into warnings and would go on.
+            raise SystemExit(f"agegender: {error}") from None
+        done = sum(RunFolder(job.run).state == "done" for job in self.jobs)
+        log.info("%d runs: %d done, %d to do", len(self.jobs), done, len(self.jobs) - done)
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        """Print what became of each run; leave with status 1 when one of them failed."""
+        folders = [RunFolder(job.run) for job in self.jobs]
+        failed = [folder for folder in folders if folder.state != "done"]
+        if self.tracked:
+            _conclude(self.jobs, *self.tracked)
+        log.info("%d of %d runs are done", len(folders) - len(failed), len(folders))
+        for folder in failed:
+            error = folder.read("failed").get("error", f"it did not end; see {folder.log}")
+            log.error("%s %s: %s", folder.identity, folder.state, error)
+        if failed:
+            raise SystemExit(1)
+
+
+def _announce(config: DictConfig, jobs: list[Job]) -> tuple[Target, str] | None:
+    """Open the parent run and a child run per job, so that parallel jobs need not race for them."""
+    from agegender.tracking import check_server, mirror, open_parent
+    from agegender.training.setup import set_up, tracking_target
+
+    target = tracking_target(config)
+    if target is None:
+        return None
+    check_server(target)
+    experiment = config.hydra.runtime.choices.get("experiment") or "sweep"
+    common = json.dumps(_common(jobs[0]), sort_keys=True)
+    sweep = f"{experiment}-{hashlib.sha256(common.encode()).hexdigest()[:8]}"
+    first = jobs[0].config
+    tags = {"experiment": experiment, "data": first.data.name, "protocol": first.protocol.name, "mode": first.mode}
+    title = f"{experiment}: {first.data.title}, {first.protocol.name}, {first.recipe.name}, {first.mode}"
+    parent = open_parent(target, sweep, title, tags, "This sweep is under way; its table will stand here.")
+    for job in jobs:
+        folder = RunFolder(job.run)
+        if folder.state in ("missing", "started"):
+            set_up(folder, job.config, job.keys)
+        mirror(target, folder, parent=parent)
+    return target, parent
+
+
+def _common(job: Job) -> dict[str, Any]:
+    """What the runs of one sweep share: the keys of a run without system, fold and seed."""
+    recipe = {key: value for key, value in job.keys["recipe"].items() if key != "learning_rate"}
+    shared = {key: value for key, value in job.keys.items() if key not in ("system", "fold", "seed")}
+    return shared | {"recipe": recipe}
+
+
+def _conclude(jobs: list[Job], target: Target, parent: str) -> None:
+    """Leave the table of the sweep on its parent run, where a newcomer looks first."""
+    from agegender.report.records import load_records
+    from agegender.report.render import to_markdown
+    from agegender.report.table import build_table
+    from agegender.tracking import close_parent
+
+    records = load_records(jobs)
+    table = build_table(records, (), {"experiment": "Results"})
+    metrics = {f"{row.system}/{cell.metric}": cell.mean for row in table.rows for cell in row.cells if cell is not None}
+    close_parent(target, parent, to_markdown(table, {}), metrics, failed=any(r.state != "done" for r in records))

@@ -1,0 +1,56 @@
+"""agegender prepare: read a data set, check it, decode its faces once into a pack."""
+
+from pathlib import Path
+
+import hydra
+from omegaconf import DictConfig
+from rich.console import Console
+
+from agegender.errors import UserError, exit_on_user_error
+from agegender.settings import config_folder, plain
+
+
+@hydra.main(version_base="1.3", config_path=config_folder(), config_name="prepare")
+def main(config: DictConfig) -> None:
+    """Build the manifest and the pack of a data set and say what was kept and dropped."""
+    with exit_on_user_error():
+        prepare(config)
+
+
+def prepare(config: DictConfig) -> None:
+    """Read, check and decode."""
+    from agegender.data.manifest import read_rows
+    from agegender.data.pack import build_pack
+    from agegender.data.protocols import apply_protocol
+
+    data = plain(config.data)
+    if data["source"] is None:
+        raise UserError(f"data.source is not set: say where {data['title']} is, data.source=/path/to/it")
+    source = Path(data["source"])
+    if data["name"] == "generated":
+        draw(source, data["generate"])
+    console = Console(stderr=True)
+    with console.status(f"reading {data['title']}"):
+        rows, dropped = read_rows(data["name"], source, **data["settings"])
+    for reason, names in dropped.items():
+        console.print(f"dropped {len(names):,} faces: {reason}, such as {names[0]}", highlight=False)
+    apply_protocol(rows, config.protocol.name, data["name"])  # its published counts must hold before hours of decoding
+    summary = build_pack(
+        Path(data["pack"]),
+        source,
+        rows,
+        dataset=data["name"],
+        size=data["size"],
+        settings=data["settings"],
+        allow_missing=data["allow_missing"],
+        workers=config.workers,
+    )
+    console.print(summary)
+
+
+def draw(root: Path, arguments: dict[str, int]) -> None:
+    """Draw the generated faces unless the very same ones are there."""
+    from agegender.data.generated import generate, is_generated
+
+    if not is_generated(root, **arguments):
+        generate(root, **arguments)

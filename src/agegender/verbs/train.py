@@ -1,0 +1,91 @@
+"""agegender train: one run, or with -m every run of an experiment that is not done yet."""
+
+import logging
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from agegender.errors import exit_on_user_error
+from agegender.runs import RunFolder
+from agegender.settings import check, config_folder, identity_keys, run_folder
+
+if TYPE_CHECKING:
+    from agegender.data.pack import Pack
+
+log = logging.getLogger(__name__)
+
+
+def extra_overrides(overrides: Sequence[str]) -> list[str]:
+    """What is added to the command line so that it wins over what the experiment sweeps."""
+    from agegender.experiments import narrowed, swept_by
+
+    return narrowed(overrides, swept_by(overrides))
+
+
+@hydra.main(version_base="1.3", config_path=config_folder(), config_name="train")
+def main(config: DictConfig) -> None:
+    """Train what the configuration describes, unless its run folder is done."""
+    sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
+    try:
+        with exit_on_user_error(active=not sweeping):
+            train(config)
+    except Exception as error:
+        # In a sweep the error is in the run folder and in the summary at the end; the other jobs go on.
+        if not sweeping:
+            raise
+        log.error("failed: %s", error)
+
+
+def train(config: DictConfig) -> None:
+    """Train one run to its done mark; with tracking, the server is asked before any work is done."""
+    from agegender.experiments import pack_of
+    from agegender.tracking import check_server, follow
+    from agegender.training.setup import set_up, tracking_target
+
+    check(config)
+    pack = pack_of(config)
+    folder = run_folder(config, pack.digest)
+    if folder.state == "done":
+        log.info("%s is done: %s", folder.identity, folder.path)
+        return
+    target = tracking_target(config)
+    if target:
+        check_server(target)
+    set_up(folder, config, identity_keys(config, pack.digest))
+    with logging_to(folder):
+        if target is None:
+            fit_or_record(config, pack, folder, None)
+        else:
+            with follow(target, folder, system_metrics=config.tracking.system_metrics) as mirror:
+                fit_or_record(config, pack, folder, mirror)
+
+
+def fit_or_record(config: DictConfig, pack: "Pack", folder: RunFolder, mirror: Callable[[], None] | None) -> None:
+    """Train; an error is left in the run folder before it goes on its way."""
+    from agegender.training.fit import fit
+
+    try:
+        fit(config, pack, folder, mirror)
+    except Exception as error:
+        sentence = " ".join(str(error).split()) or type(error).__name__
+        folder.write("failed", {"error": sentence, "traceback": traceback.format_exc()})
+        raise
+
+
+@contextmanager
+def logging_to(folder: RunFolder) -> Iterator[None]:
+    """Keep a run's log messages in its folder too."""
+    handler = logging.FileHandler(folder.log, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.getLogger().addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(handler)
+        handler.close()

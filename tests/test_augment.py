@@ -1,0 +1,75 @@
+"""What the networks see: each operation against the literal one it stands for."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from agegender.data.augment import random_contrast, random_crop_flip, resize, standardize
+
+
+def faces(count: int = 4, size: int = 24) -> Tensor:
+    return torch.randint(0, 256, (count, size, size, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+def test_standardize_equals_brightness_contrast_and_standardisation_in_the_authors_order() -> None:
+    images = faces()
+    contrast = torch.tensor([0.2, 0.9, 1.0, 1.8], dtype=torch.float64)
+    brightness = torch.tensor([-63.0, -0.1, 0.0, 63.0], dtype=torch.float64)
+    x = images.double().permute(0, 3, 1, 2) / 255
+    x = x + brightness[:, None, None, None]
+    channel = x.mean((2, 3), keepdim=True)
+    x = (x - channel) * contrast[:, None, None, None] + channel
+    flat = x.flatten(1)
+    deviation = flat.std(1, correction=0).clamp(min=1 / flat.shape[1] ** 0.5)
+    expected = (flat - flat.mean(1, keepdim=True)) / deviation[:, None]
+    ours = standardize(images, contrast.float())
+    torch.testing.assert_close(ours.flatten(1).double(), expected, rtol=1e-4, atol=1e-4)
+    assert ours.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_standardize_keeps_a_flat_image_finite() -> None:
+    flat = torch.full((1, 8, 8, 3), 7, dtype=torch.uint8)
+    assert standardize(flat).abs().max() == 0
+
+
+def test_crops_are_windows_of_the_face_or_their_mirror_image() -> None:
+    images = faces(64, 20)
+    crops = random_crop_flip(images, 16, torch.Generator().manual_seed(1)).numpy()
+    seen = set()
+    for face, crop in zip(images.numpy(), crops, strict=True):
+        matches = [
+            (y, x, flipped)
+            for y in range(5)
+            for x in range(5)
+            for flipped in (False, True)
+            if np.array_equal(crop, face[y : y + 16, x : x + 16][:, :: -1 if flipped else 1])
+        ]
+        assert len(matches) == 1
+        seen.add(matches[0])
+    assert {flipped for *_, flipped in seen} == {False, True}
+    assert {y for y, *_ in seen} == set(range(5)) == {x for _, x, _ in seen}
+
+
+def test_random_contrast_spans_its_bounds() -> None:
+    factors = random_contrast(10_000, (0.2, 1.8), torch.Generator().manual_seed(0))
+    assert 0.2 <= factors.min() < 0.21 and 1.79 < factors.max() < 1.8
+    assert abs(float(factors.mean()) - 1.0) < 0.02
+
+
+def test_resize_follows_tensorflow_1() -> None:
+    """One row of TensorFlow 1's legacy bilinear resize, from its definition: value at i * in / out, no half pixels."""
+    images = faces(1, 8)
+    ours = resize(images, 5)[0].numpy()
+    face = images[0].numpy().astype(np.float64)
+    for i in range(5):
+        for j in range(5):
+            y, x = i * 8 / 5, j * 8 / 5
+            y0, x0 = int(y), int(x)
+            y1, x1, dy, dx = min(y0 + 1, 7), min(x0 + 1, 7), y - y0, x - x0
+            top = face[y0, x0] * (1 - dx) + face[y0, x1] * dx
+            bottom = face[y1, x0] * (1 - dx) + face[y1, x1] * dx
+            np.testing.assert_allclose(ours[i, j], top * (1 - dy) + bottom * dy, atol=1e-3)
+
+
+def test_resize_to_the_same_size_changes_nothing() -> None:
+    torch.testing.assert_close(resize(faces(2, 12), 12), faces(2, 12).float())

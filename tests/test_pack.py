@@ -1,0 +1,391 @@
+import contextlib
+import fcntl
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import psutil
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from agegender.data.images import decode
+from agegender.data.manifest import digest
+from agegender.data.pack import build_pack, open_pack
+from agegender.errors import UserError
+
+SIZE = 24
+SETTINGS = {"groups": "partition"}
+REMEDY = "agegender prepare data=faces"
+
+
+def picture(seed, side=40):
+    buffer = io.BytesIO()
+    Image.fromarray(np.random.default_rng(seed).integers(0, 256, (side, side, 3), np.uint8)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def write_faces(root, count):
+    """Write `count` faces and return their names; folders and files have blanks in their names."""
+    names = [f"user {number % 3}/face {number:04}.png" for number in range(count)]
+    for number, name in enumerate(names):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(picture(number))
+    return names
+
+
+def manifest_of(names):
+    count = len(names)
+    return pd.DataFrame(
+        {
+            "image": pd.array(names, dtype="string"),
+            "subject": pd.array(["7@N0", None] * (count // 2) + ["x, \"y\""] * (count % 2), dtype="string"),
+            "fold": pd.array([number % 5 for number in range(count)], dtype="Int64"),
+            "age_group": pd.array([None if number % 4 == 0 else number % 8 for number in range(count)], dtype="Int64"),
+            "age_years": pd.array([None] * count, dtype="Int64"),
+            "gender": pd.array([number % 2 for number in range(count)], dtype="Int64"),
+            "row": pd.array([f"fold_0_data.txt:{number + 2}" for number in range(count)], dtype="string"),
+            "age_label": pd.array(["None" if number % 4 == 0 else "" for number in range(count)], dtype="string"),
+        }
+    )  # fmt: skip
+
+
+def build(folder, source, manifest, **changes):
+    options = {"dataset": "faces", "size": SIZE, "settings": SETTINGS, "allow_missing": False, "workers": 1}
+    return build_pack(folder, source, manifest, progress=False, **(options | changes))
+
+
+def reopen(folder, **changes):
+    return open_pack(folder, **({"dataset": "faces", "size": SIZE, "settings": SETTINGS, "remedy": REMEDY} | changes))
+
+
+@pytest.fixture
+def source(tmp_path):
+    (tmp_path / "my faces").mkdir()
+    return tmp_path / "my faces"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A source and its pack, to be copied by who changes them."""
+    root = tmp_path_factory.mktemp("made")
+    build(root / "pack", root / "source", manifest_of(write_faces(root / "source", 10)))
+    return root
+
+
+@pytest.fixture
+def copy(made, tmp_path):
+    """A copy of `made`, times of the files included, its pack knowing the copied source."""
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    info = json.loads((tmp_path / "pack/pack.json").read_text())
+    (tmp_path / "pack/pack.json").write_text(json.dumps(info | {"source": str(tmp_path / "source")}))
+    return tmp_path
+
+
+def test_pack_holds_every_distinct_image_once(tmp_path, source):
+    names = write_faces(source, 11)
+    manifest = manifest_of(names + names[:3])
+    folder = tmp_path / "data" / "my pack"
+    summary = build(folder, source, manifest)
+    assert (summary.rows, summary.images, summary.dropped, summary.up_to_date) == (14, 11, {}, False)
+
+    pack = reopen(folder, source=source)
+    expected = np.stack([decode((source / name).read_bytes(), SIZE) for name in names])
+    np.testing.assert_array_equal(pack.images, expected)
+    np.testing.assert_array_equal(np.load(folder / "faces.npy", mmap_mode="r"), expected)
+    assert pack.images.dtype == np.uint8 and not pack.images.flags.writeable
+    assert pack.manifest["slot"].tolist() == [*range(11), 0, 1, 2]
+    pd.testing.assert_frame_equal(pack.manifest[manifest.columns], manifest)
+    assert pack.digest == summary.digest == digest(pack.manifest, pack_format=1, pack_size=SIZE)
+    assert pack.info["missing"] == 0 and pack.info["images"] == 11 and pack.info["settings"] == SETTINGS
+    assert sorted(path.name for path in folder.parent.iterdir()) == ["my pack"]
+    assert sorted(path.name for path in folder.iterdir()) == ["faces.npy", "manifest.csv", "pack.json"]
+
+
+def test_zip_gives_the_same_pack_as_its_folder(tmp_path, source):
+    names = write_faces(source, 7)
+    with zipfile.ZipFile(tmp_path / "my faces.zip", "w") as archive:
+        for name in names:
+            archive.write(source / name, name)
+    from_folder = build(tmp_path / "a", source, manifest_of(names))
+    from_zip = build(tmp_path / "b", tmp_path / "my faces.zip", manifest_of(names))
+    assert from_zip.digest == from_folder.digest
+    assert (tmp_path / "a/faces.npy").read_bytes() == (tmp_path / "b/faces.npy").read_bytes()
+
+
+def test_number_of_processes_does_not_matter(tmp_path, source):
+    manifest = manifest_of(write_faces(source, 200))
+    one, three = (build(tmp_path / f"{workers}", source, manifest, workers=workers) for workers in (1, 3))
+    assert one.digest == three.digest
+    for file in ("faces.npy", "manifest.csv"):
+        assert (tmp_path / "1" / file).read_bytes() == (tmp_path / "3" / file).read_bytes()
+
+
+def test_digest_depends_on_pixels_labels_and_size(tmp_path, source):
+    names = write_faces(source, 4)
+    manifest = manifest_of(names)
+    digests = {build(tmp_path / "a", source, manifest).digest, build(tmp_path / "a", source, manifest, size=20).digest}
+    digests.add(build(tmp_path / "a", source, manifest.assign(gender=1)).digest)
+    (source / names[0]).write_bytes(picture(99))
+    digests.add(build(tmp_path / "a", source, manifest).digest)
+    assert len(digests) == 4
+
+
+def test_pack_that_is_up_to_date_is_left(copy):
+    manifest = manifest_of([path.relative_to(copy / "source").as_posix() for path in sorted(copy.glob("source/*/*"))])
+    manifest = reopen(copy / "pack").manifest[manifest.columns]
+    before = (copy / "pack/faces.npy").stat()
+    assert build(copy / "pack", copy / "source", manifest).up_to_date
+    assert (copy / "pack/faces.npy").stat() == before
+    assert not build(copy / "pack", copy / "source", manifest.iloc[:-1]).up_to_date
+    assert len(reopen(copy / "pack").images) == 9
+
+
+STALE = {
+    "data set": ({"dataset": "other"}, "dataset=faces where now dataset=other"),
+    "size": ({"size": 32}, "size=24 where now size=32"),
+    "settings": ({"settings": {"groups": "exact"}}, "partition.* where now .*exact"),
+}
+
+
+@pytest.mark.parametrize("change", STALE)
+def test_pack_made_for_something_else_is_refused(made, change):
+    asked, why = STALE[change]
+    with pytest.raises(UserError, match=f"stale, .*{why}.*: {REMEDY}$"):
+        reopen(made / "pack", **asked)
+
+
+def edit_manifest(root):
+    path = root / "pack/manifest.csv"
+    path.write_text(path.read_text().replace("fold_0_data.txt:2", "fold_0_data.txt:3"))
+
+
+def change_source(root):
+    path = next(root.glob("source/*/*.png"))
+    path.write_bytes(path.read_bytes() + b"\0")
+
+
+def shorten_array(root):
+    os.truncate(root / "pack/faces.npy", 5000)
+
+
+def shrink_array(root):
+    np.save(root / "pack/faces.npy", np.zeros((9, SIZE, SIZE, 3), np.uint8))
+
+
+DAMAGE = {
+    edit_manifest: "manifest.csv was edited",
+    change_source: "its source .* has changed",
+    shorten_array: "damaged",
+    shrink_array: r"faces.npy is uint8 \(9, 24, 24, 3\)",
+    lambda root: (root / "pack/manifest.csv").unlink(): "damaged .*manifest.csv",
+    lambda root: (root / "pack/pack.json").write_text("{"): "damaged",
+    lambda root: (root / "pack/pack.json").unlink(): "there is no pack in",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damaged_or_outdated_pack_is_refused_with_the_remedy(copy, damage):
+    damage(copy)
+    with pytest.raises(UserError, match=f"{DAMAGE[damage]}.*: {REMEDY}$"):
+        reopen(copy / "pack")
+
+
+def test_pack_opens_where_its_source_is_gone(copy):
+    shutil.rmtree(copy / "source")
+    assert len(reopen(copy / "pack").images) == 10
+    with pytest.raises(UserError, match="does not exist"):
+        reopen(copy / "pack", source=copy / "source")
+
+
+def spoil(source, names):
+    """Make the first image missing, the second empty and the fifth a single pixel."""
+    (source / names[0]).unlink()
+    (source / names[1]).write_bytes(b"")
+    (source / names[4]).write_bytes(picture(0, side=1))
+
+
+def test_missing_and_unreadable_images_are_reported_together(tmp_path, source):
+    names = write_faces(source, 9)
+    spoil(source, names)
+    with pytest.raises(UserError) as caught:
+        build(tmp_path / "pack", source, manifest_of(names))
+    message = str(caught.value)
+    assert "3 of 9 images are missing or unreadable" in message and "data.allow_missing=true" in message
+    for number, reason in [(0, "not in the source"), (1, "empty file"), (4, "1x1: no face can be read")]:
+        assert f"{names[number]}: {reason}" in message
+    assert pd.read_csv(tmp_path / "pack.partial/missing.csv")["image"].tolist() == [names[0], names[1], names[4]]
+    assert not (tmp_path / "pack").exists()
+
+
+def test_mended_copy_is_finished_without_decoding_again(tmp_path, source):
+    names = write_faces(source, 9)
+    spoil(source, names)
+    with pytest.raises(UserError):
+        build(tmp_path / "pack", source, manifest_of(names))
+    np.load(tmp_path / "pack.partial/faces.npy", mmap_mode="r+")[2] = 77  # seen again only if it is not decoded again
+    write_faces(source, 9)
+    (source / names[3]).write_bytes(picture(99))
+    build(tmp_path / "pack", source, manifest_of(names))
+    images = reopen(tmp_path / "pack").images
+    assert (images[2] == 77).all()
+    for slot in (0, 1, 3, 4, 8):
+        np.testing.assert_array_equal(images[slot], decode((source / names[slot]).read_bytes(), SIZE))
+
+
+def test_allowed_missing_images_are_dropped_and_counted(tmp_path, source):
+    names = write_faces(source, 9)
+    spoil(source, names)
+    manifest = manifest_of([*names, names[1]])
+    summary = build(tmp_path / "pack", source, manifest, allow_missing=True)
+    pack = reopen(tmp_path / "pack")
+    kept = [names[number] for number in (2, 3, 5, 6, 7, 8)]
+    assert pack.manifest["image"].tolist() == kept and pack.manifest["slot"].tolist() == [*range(6)]
+    np.testing.assert_array_equal(pack.images, [decode((source / name).read_bytes(), SIZE) for name in kept])
+    assert (tmp_path / "pack/faces.npy").stat().st_size == np.load(tmp_path / "pack/faces.npy").nbytes + 128
+    reasons = {"not in the source": 1, "empty file": 2, "1x1: no face can be read": 1}
+    assert summary.dropped == pack.info["dropped"] == reasons and pack.info["missing"] == 4
+
+    with pytest.raises(UserError, match="3 of 9 images"):
+        build(tmp_path / "pack", source, manifest)
+    assert len(reopen(tmp_path / "pack").images) == 6
+    assert build(tmp_path / "pack", source, manifest, allow_missing=True).up_to_date
+
+
+def test_wrong_root_is_said_at_once(tmp_path, source):
+    write_faces(source, 2)
+    with pytest.raises(UserError, match="holds none of the 3 images, such as other/1.png"):
+        build(tmp_path / "pack", source, manifest_of(["other/1.png", "b.png", "c.png"]), allow_missing=True)
+
+
+def test_nothing_readable_is_an_error_even_where_missing_is_allowed(tmp_path, source):
+    (source / "a.png").write_bytes(b"")
+    with pytest.raises(UserError, match="1 of 1 images"):
+        build(tmp_path / "pack", source, manifest_of(["a.png"]), allow_missing=True)
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+
+import pandas as pd
+from agegender.data.pack import build_pack
+from agegender.errors import UserError
+
+if __name__ == "__main__":
+    root = Path(sys.argv[1])
+    manifest = pd.read_csv(root / "manifest.csv", dtype="string")
+    try:
+        build_pack(root / "pack", root / "source", manifest, dataset="faces", size=24, settings={"groups": "partition"},
+                   allow_missing=False, workers=2)
+    except (KeyboardInterrupt, UserError) as error:
+        sys.exit(str(error))
+"""
+
+
+@pytest.fixture
+def script(tmp_path):
+    """A program that packs 600 faces large enough to be interrupted, and the command that starts it."""
+    names = [f"{number:03}.png" for number in range(600)]
+    pictures = [picture(number, side=300) for number in range(3)]
+    (tmp_path / "source").mkdir()
+    for number, name in enumerate(names):
+        (tmp_path / "source" / name).write_bytes(pictures[number % 3])
+    manifest_of(names).to_csv(tmp_path / "manifest.csv", index=False)
+    (tmp_path / "script.py").write_text(SCRIPT)
+    return [sys.executable, str(tmp_path / "script.py"), str(tmp_path)]
+
+
+def journaled(partial):
+    with contextlib.suppress(FileNotFoundError):
+        return [json.loads(line)[0] for line in (partial / "journal.jsonl").read_text().split("\n")[1:-1]]
+    return []
+
+
+def wait_for(condition, seconds=30):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come"
+        time.sleep(0.005)
+
+
+@pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT])
+def test_stopped_build_goes_on_where_it_was(tmp_path, script, stop):
+    partial = tmp_path / "pack.partial"
+    process = subprocess.Popen(script, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    wait_for(lambda: journaled(partial))
+    workers = psutil.Process(process.pid).children(recursive=True)
+    if stop == signal.SIGKILL:
+        process.kill()  # only the parent: its processes must notice
+    else:
+        os.killpg(process.pid, stop)  # what Ctrl-C in a terminal does
+    _, said = process.communicate(timeout=30)
+    wait_for(lambda: not any(worker.is_running() and worker.status() != "zombie" for worker in workers))
+    done = journaled(partial)
+    assert 0 < len(done) < 600 and not (tmp_path / "pack").exists()
+    if stop == signal.SIGINT:
+        assert process.returncode == 1 and "Traceback" not in said
+        assert f"of 600 images, which are kept in {partial}: run the same command again to go on" in " ".join(
+            said.split()
+        )
+
+    np.load(partial / "faces.npy", mmap_mode="r+")[done[0]] = 77  # seen again only if it is not decoded again
+    subprocess.run(script, check=True, stderr=subprocess.DEVNULL)
+    images = reopen(tmp_path / "pack").images
+    assert (images[done[0]] == 77).all()
+    expected = [decode((tmp_path / "source" / f"{number:03}.png").read_bytes(), SIZE) for number in range(3)]
+    others = [slot for slot in range(600) if slot != done[0]]
+    np.testing.assert_array_equal(images[others], np.stack(expected * 200)[others])
+
+
+def test_line_cut_short_in_the_journal_is_decoded_again(tmp_path, source):
+    names = write_faces(source, 9)
+    (source / names[8]).write_bytes(b"")
+    with pytest.raises(UserError):
+        build(tmp_path / "pack", source, manifest_of(names))
+    journal = tmp_path / "pack.partial/journal.jsonl"
+    os.truncate(journal, journal.stat().st_size - 20)
+    np.load(tmp_path / "pack.partial/faces.npy", mmap_mode="r+")[7] = 77
+    write_faces(source, 9)
+    build(tmp_path / "pack", source, manifest_of(names))
+    np.testing.assert_array_equal(reopen(tmp_path / "pack").images[7], decode((source / names[7]).read_bytes(), SIZE))
+
+
+def test_two_builds_of_one_pack_at_a_time_are_refused(tmp_path, source):
+    (tmp_path / "pack.partial").mkdir()
+    with (tmp_path / "pack.partial/journal.jsonl").open("w") as journal:
+        fcntl.flock(journal, fcntl.LOCK_EX)
+        with pytest.raises(UserError, match=r"another process is writing .*pack.partial"):
+            build(tmp_path / "pack", source, manifest_of(write_faces(source, 2)))
+
+
+def test_unwritable_place_is_one_sentence(tmp_path, source):
+    (tmp_path / "data").write_text("a file where a folder should be")
+    with pytest.raises(UserError, match=r"cannot write .*data/pack.partial \(Not a directory\)"):
+        build(tmp_path / "data/pack", source, manifest_of(write_faces(source, 2)))
+
+
+def test_file_that_cannot_grow_is_one_sentence(script):
+    """A limit on the size of files stands for a full disk: both are an error of the write."""
+    done = subprocess.run(["bash", "-c", 'ulimit -f 500; exec "$@"', "-", *script], capture_output=True, text=True)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "(File too large): mend that and run the same command again" in done.stderr
+
+
+def test_summary_is_a_table_of_what_was_kept_and_dropped(tmp_path, source):
+    names = write_faces(source, 5)
+    spoil(source, names)
+    console = Console(file=io.StringIO(), width=120)
+    console.print(build(tmp_path / "pack", source, manifest_of(names), allow_missing=True))
+    shown = console.file.getvalue()
+    for words in ("faces kept", "faces dropped: empty file", "images/s", "digest"):
+        assert words in shown
