@@ -1,12 +1,13 @@
 """Compare building a pack with a bare process pool that decodes and resizes the same faces and keeps nothing.
 
-Both sides read the same files with the same number of processes, started anew each time and counted in the time of both.
-What the pack does besides: hash, write to disk and wait for it, journal, manifest, digest, progress. They take turns.
+Both sides read the same files with the same number of processes, started anew each time and counted in the time of
+both. What the pack does besides: list the source, hash, write to disk and wait for it, journal, manifest, digest,
+progress. They take turns.
 
-    python benchmarks/prepare_throughput.py [--source ZIP_OR_FOLDER] [--faces 6000] [--size 256] [--pairs 3] [--workers N]
+    python benchmarks/prepare_throughput.py [--source ZIP_OR_FOLDER] [--faces N] [--size 256] [--pairs 3] [--workers N]
 
-Without --source: UTKFace from `../shared/data/utkface-160px-webp.zip` if it is there, else generated JPEGs. The last line is
-the pack's images/s over the pool's: median (lowest to highest pair).
+Without --source: UTKFace from `../shared/data/utkface-160px-webp.zip` if it is there, else generated JPEGs. The last
+line is the pack's images/s over the pool's: median (lowest to highest pair).
 """
 
 import argparse

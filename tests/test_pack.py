@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -141,8 +140,7 @@ def test_digest_depends_on_pixels_labels_and_size(tmp_path, source):
 
 
 def test_pack_that_is_up_to_date_is_left(copy):
-    manifest = manifest_of([path.relative_to(copy / "source").as_posix() for path in sorted(copy.glob("source/*/*"))])
-    manifest = reopen(copy / "pack").manifest[manifest.columns]
+    manifest = manifest_of(reopen(copy / "pack").manifest["image"].tolist())
     before = (copy / "pack/faces.npy").stat()
     assert build(copy / "pack", copy / "source", manifest).up_to_date
     assert (copy / "pack/faces.npy").stat() == before
@@ -263,7 +261,7 @@ def test_allowed_missing_images_are_dropped_and_counted(tmp_path, source):
 
 def test_wrong_root_is_said_at_once(tmp_path, source):
     write_faces(source, 2)
-    with pytest.raises(UserError, match="holds none of the 3 images, such as other/1.png"):
+    with pytest.raises(UserError, match="holds none of the 3 images, such as other/1"):
         build(tmp_path / "pack", source, manifest_of(["other/1.png", "b.png", "c.png"]), allow_missing=True)
 
 
@@ -334,17 +332,26 @@ def test_stopped_build_goes_on_where_it_was(tmp_path, script, stop):
     assert 0 < len(done) < 600 and not (tmp_path / "pack").exists()
     if stop == signal.SIGINT:
         assert process.returncode == 1 and "Traceback" not in said
-        assert f"of 600 images, which are kept in {partial}: run the same command again to go on" in " ".join(
-            said.split()
-        )
+        assert f"of 600 images, which are kept in {partial}: run the same command again to go on" in said
 
     np.load(partial / "faces.npy", mmap_mode="r+")[done[0]] = 77  # seen again only if it is not decoded again
-    subprocess.run(script, check=True, stderr=subprocess.DEVNULL)
+    names = pd.read_csv(tmp_path / "manifest.csv")["image"]
+    build(tmp_path / "pack", tmp_path / "source", manifest_of(names.tolist()), workers=2)
     images = reopen(tmp_path / "pack").images
     assert (images[done[0]] == 77).all()
     expected = [decode((tmp_path / "source" / f"{number:03}.png").read_bytes(), SIZE) for number in range(3)]
     others = [slot for slot in range(600) if slot != done[0]]
     np.testing.assert_array_equal(images[others], np.stack(expected * 200)[others])
+
+
+def test_ctrl_c_while_the_processes_start_is_quiet(tmp_path, script):
+    process = subprocess.Popen(script, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    parent = psutil.Process(process.pid)
+    wait_for(lambda: any("spawn_main" in " ".join(child.cmdline()) for child in parent.children()))
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 1 and "Traceback" not in said
+    assert "stopped at 0 of 600 images" in said
 
 
 def test_line_cut_short_in_the_journal_is_decoded_again(tmp_path, source):

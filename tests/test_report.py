@@ -200,11 +200,11 @@ def test_best_is_bold_only_in_a_complete_column(jobs: list[Job], tmp_path: Path)
     table = table_of(jobs)
     age_exact = table.columns[0]
     assert best_rows(table, age_exact) == []
-    finish(jobs[4])
+    finish(jobs[4], wrong=[5])
     table = table_of(jobs)
     assert [row.system for row in best_rows(table, age_exact)] == ["plain_age"]
     assert "**" in to_markdown(table, {}).split("## Mean over the folds")[1].split("## Pooled")[0]
-    # Of an error the least is best: the other system errs more often, but not as far.
+    # Of an error the least is best: this system errs more often, but not as far.
     error = next(column for column in table.columns if column.metric == "age_mae")
     assert [row.system for row in best_rows(table, error)] == ["lmtcnn"]
 
@@ -315,7 +315,7 @@ def test_report_is_written_whole_and_again(jobs: list[Job], tmp_path: Path) -> N
     before = {file: file.read_bytes() for file in files}
     for image in files[3:]:
         with Image.open(image) as opened:
-            assert min(opened.size) > 400
+            assert min(opened.size) > 300
         assert f"(figures/{image.name})" in files[0].read_text(encoding="utf-8")
     write_report(load_records(jobs[3:]), PUBLISHED, FACTS, folder)
     assert {file: file.read_bytes() for file in files} == before

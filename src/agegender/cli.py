@@ -29,7 +29,7 @@ A sweep, start to end:
   mlflow ui --backend-store-uri sqlite:///runs/mlflow.db
 
 `agegender VERB --help` lists what a verb can be told; `--cfg job` shows its configuration.
-Predictions are of annotated gender and annotated age group: guesses about labels, for research, not facts about a person.
+Predictions are of annotated gender and annotated age group: guesses at labels, for research, not facts about a person.
 """
 
 
@@ -42,7 +42,10 @@ def main() -> None:
     verb = words[0]
     if verb not in VERBS:
         guess = get_close_matches(verb, VERBS, 1)
-        fail(f"there is no verb '{verb}'" + (f": did you mean '{guess[0]}'?" if guess else f": choose from {', '.join(VERBS)}"))
+        fail(
+            f"there is no verb '{verb}'"
+            + (f": did you mean '{guess[0]}'?" if guess else f": choose from {', '.join(VERBS)}")
+        )
     sys.argv = [f"agegender {verb}", *words[1:]]
     # Hydra then raises what went wrong instead of printing it over several lines.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")

@@ -41,7 +41,9 @@ def _commit() -> dict[str, object]:
     if not (root / ".git").exists():
         return {"commit": None, "dirty": None}
     try:
-        commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=True).stdout
+        commit = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=True
+        ).stdout
         changed = ["git", "status", "--porcelain", "--untracked-files=no", "--", "src", "conf", "experiments/*.yaml"]
         dirty = subprocess.run(changed, cwd=root, capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):

@@ -11,7 +11,7 @@ class UserError(Exception):
 
 @contextmanager
 def exit_on_user_error(active: bool = True) -> Iterator[None]:
-    """End the command with the sentence of a UserError and status 2, before Hydra dresses it up; pass if not `active`."""
+    """End the command with the sentence of a UserError and status 2, before Hydra dresses it up, if `active`."""
     try:
         yield
     except UserError as error:

@@ -37,7 +37,7 @@ class Job:
 
 
 def narrowed(overrides: Sequence[str], swept: Sequence[str]) -> list[str]:
-    """Hydra overrides that make the command line win over what the experiment sweeps: `fold=0` takes `fold` out of it."""
+    """Overrides that make the command line win over what the experiment sweeps: `fold=0` takes `fold` out of it."""
     given = {o.split("=", 1)[0].lstrip("+") for o in overrides if "=" in o}
     given |= {follower for key in given & FOLLOWS.keys() for follower in FOLLOWS[key]}
     return [f"~hydra.sweeper.params.{key}" for key in swept if key in given]

@@ -33,6 +33,6 @@ def predictions_text(table: pd.DataFrame) -> str:
 def read_predictions(file: Path) -> pd.DataFrame:
     """Read a predictions file: labels and answers as nullable integers, posteriors as float32."""
     table = pd.read_csv(file, dtype={"image": "string", "subject": "string"})
-    labels = [name for name in table if name == "fold" or name.endswith(("_true", "_pred"))]
-    posteriors = [name for name in table if name not in labels and name not in ("image", "subject")]
+    labels = [name for name in table.columns.astype(str) if name == "fold" or name.endswith(("_true", "_pred"))]
+    posteriors = [name for name in table.columns.astype(str) if name not in labels and name not in ("image", "subject")]
     return table.astype(dict.fromkeys(labels, "Int64") | dict.fromkeys(posteriors, np.float32))

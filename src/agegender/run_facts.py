@@ -41,8 +41,9 @@ def tags(folder: RunFolder) -> dict[str, str]:
     keys, environment = _keys(folder), folder.read("environment")
     found = {name: _name(keys[name]) for name in ("system", "fold", "seed", "protocol", "mode")}
     found |= {"data": str(_data(folder)["name"]), "identity": folder.identity}
+    dirty = " with uncommitted changes" if environment.get("dirty") else ""
     facts = {
-        "commit": environment.get("commit"),
+        "commit": environment.get("commit") and f"{environment['commit']}{dirty}",
         "torch": environment.get("versions", {}).get("torch"),
         "hardware": environment.get("hardware"),
     }

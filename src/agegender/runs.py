@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -76,7 +75,7 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         partial = self.path / f"{name}.partial"
         partial.write_text(text, encoding="utf-8")
-        os.replace(partial, self.path / name)
+        partial.replace(self.path / name)
 
     def finish(self) -> None:
         """Drop what only an unfinished run needs and set the done mark, last of all."""

@@ -46,7 +46,9 @@ def identity_keys(config: DictConfig, data_digest: str) -> dict[str, Any]:
 
     recipe = plain(config.recipe)
     recipe.pop("checkpoint_every")
-    system = {key: value for key, value in plain(config.system).items() if key not in ("title", "official_learning_rate")}
+    system = {
+        key: value for key, value in plain(config.system).items() if key not in ("title", "official_learning_rate")
+    }
     protocol = get_protocol(config.protocol.name, config.data.name)
     return {
         "data": data_digest,
@@ -68,10 +70,8 @@ def run_folder(config: DictConfig, data_digest: str) -> RunFolder:
 def prepare_command(config: DictConfig) -> str:
     """The command that builds the pack this configuration reads, to be shown when there is none or it is stale."""
     words = ["agegender prepare", f"data={config.data.name}"]
-    if config.data.source and config.data.name != "generated":
-        words.append(f"data.source={config.data.source}")
-    elif config.data.name != "generated":
-        words.append("data.source=/path/to/it")
+    if config.data.source or "generate" not in config.data:
+        words.append(f"data.source={config.data.source or '/path/to/it'}")
     if config.data.size != 256:
         words.append(f"data.size={config.data.size}")
     if config.data.allow_missing:

@@ -7,7 +7,7 @@ from agegender.errors import UserError
 
 @dataclass(frozen=True)
 class Task:
-    """A label space: `column` of the manifest holds its values 0..len(labels)-1, or nothing where a face has no label."""
+    """A label space: `column` of the manifest holds its values 0..len(labels)-1, nothing where a face has no label."""
 
     name: str
     title: str
@@ -24,7 +24,13 @@ AGE_GROUPS: tuple[tuple[int, int], ...] = (
 TASKS: dict[str, Task] = {
     task.name: task
     for task in (
-        Task("age", "annotated age group", "age_group", ("0-2", "4-6", "8-12", "15-20", "25-32", "38-43", "48-53", "60+"), True),
+        Task(
+            "age",
+            "annotated age group",
+            "age_group",
+            ("0-2", "4-6", "8-12", "15-20", "25-32", "38-43", "48-53", "60+"),
+            True,
+        ),
         Task("gender", "annotated gender", "gender", ("m", "f"), False),
     )
 }

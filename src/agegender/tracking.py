@@ -1,41 +1,28 @@
 """Mirror run folders to an MLflow server, while they grow or later. The only module that imports mlflow, and lazily.
 
-The run folder is the truth. `mirror` sends what the server does not have yet: `follow` calls it during training, `track`
-afterwards. `mlflow.json` in the run folder remembers, per server, which run the folder became and how that run ended.
+The run folder is the truth. `mirror` sends what the server does not have yet: `follow` calls it during training,
+`track` afterwards. `mlflow.json` in the run folder remembers which run it became on which server, and how it ended.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agegender import run_facts
 from agegender.errors import UserError
-from agegender.tracking_target import Target, end_of, environment, find_target, reason, sqlite_file
+from agegender.tracking_target import Target, end_of, mlflow_settings, one_at_a_time, reason, sqlite_file
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
     from agegender.runs import RunFolder
-
-__all__ = [
-    "Target",
-    "Tracked",
-    "check_server",
-    "close_parent",
-    "find_target",
-    "follow",
-    "mirror",
-    "open_parent",
-    "track",
-]
 
 log = logging.getLogger(__name__)
 
@@ -49,8 +36,7 @@ ARTIFACTS = ("config.yaml", "environment.json", "identity.json", "predictions.cs
 SAMPLING_SECONDS = 5  # of system metrics; MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL wins
 
 
-@dataclass(frozen=True)
-class Tracked:
+class Tracked(NamedTuple):
     """What `track` did: how many run folders it sent, found there already, and left because they are not finished."""
 
     sent: int
@@ -63,17 +49,16 @@ def check_server(target: Target) -> None:
 
     UserError, within seconds, where that fails or MLflow is not installed.
     """
-    otherwise = "or train with tracking=none and send the runs later with `agegender track`"
     try:
-        with environment(IMPATIENT):
+        with mlflow_settings(**IMPATIENT):
             _experiment(_client(target.uri), target)
     except UserError:
         raise
     except Exception as error:
-        if isinstance(error.__context__, OSError):  # as requests' errors are: no connection, or no answer in time
-            raise UserError(f"the MLflow server at {target.label} does not answer: start it, {otherwise}") from None
-        problem = f"the MLflow server at {target.label} cannot be used ({reason(error)})"
-        raise UserError(f"{problem}: choose another tracking.uri, {otherwise}") from None
+        dead = isinstance(error.__context__, OSError)  # as requests' errors are: no connection, or no answer in time
+        problem = "does not answer: start it" if dead else f"cannot be used ({reason(error)}): choose another"
+        otherwise = "or train with tracking=none and send the runs later with `agegender track`"
+        raise UserError(f"the MLflow server at {target.label} {problem}, {otherwise}") from None
 
 
 def open_parent(target: Target, sweep: str, title: str, tags: Mapping[str, str], description: str) -> str:
@@ -89,25 +74,26 @@ def open_parent(target: Target, sweep: str, title: str, tags: Mapping[str, str],
 
 
 def close_parent(target: Target, parent: str, table: str, metrics: Mapping[str, float], *, failed: bool) -> None:
-    """End a sweep's parent run: its results as a Markdown table for description, and as metrics to compare sweeps by."""
+    """End a sweep's parent run: its results as description, a Markdown table, and as metrics."""
     client = _client(target.uri)
     client.set_tag(parent, NOTE, table)
-    for name, value in metrics.items():
-        client.log_metric(parent, name, value)
+    now = int(time.time() * 1000)
+    _log(client, parent, [run_facts.Point(name, value, now, step=0) for name, value in metrics.items()])
     _terminate(client, parent, "FAILED" if failed else "FINISHED")
 
 
 def mirror(target: Target, folder: RunFolder, *, parent: str | None = None, after: int = 0) -> int:
     """Send what the server does not have yet of a run folder; return how many lines of its history are there now.
 
-    `after`: leave out that many lines, sent before; a line sent twice counts once. A run whose end is there is left alone,
-    except that it is given a `parent` (run id) if it has none. A failed run that was started anew is opened again.
+    `after`: leave out that many lines, sent before; a line sent twice counts once. A run whose end is there is left
+    alone, but given a `parent` (run id) if it has none. A failed run that was started anew is opened again. The folder
+    must hold identity.json, environment.json and config.yaml; errors are MLflow's own.
     """
     client = _client(target.uri)
     run = _known_run(client, target, folder) or _create(client, target, folder)
     if parent and PARENT not in run.data.tags:
         client.set_tag(run.info.run_id, PARENT, parent)
-    if _is_ended(target, folder):
+    if target.has_end(folder):
         return after
     if run.info.status != "RUNNING":
         _reopen(client, run)
@@ -124,7 +110,7 @@ def follow(
 ) -> Iterator[Callable[[], None]]:
     """Mirror a run while it trains: yields a function that sends what is new; leaving the block sends the rest.
 
-    Set the done mark or write failed.json inside the block: a run left with neither is shown as KILLED until it is resumed.
+    Set the done mark or write failed.json inside the block: a run left with neither is shown as KILLED until resumed.
     Whatever the server does, the run goes on: the first error is logged, and only the end is tried again.
     """
     lines, trouble = 0, False
@@ -145,7 +131,7 @@ def follow(
             lines = attempt(lambda: mirror(target, folder, parent=parent, after=lines)) or lines
 
     try:
-        with environment(IMPATIENT), ExitStack() as stack:
+        with mlflow_settings(**IMPATIENT), ExitStack() as stack:
             # What this sends of the history does not count: a resumed run may drop lines before it goes on.
             attempt(lambda: mirror(target, folder, parent=parent))
             if system_metrics and not trouble:
@@ -165,7 +151,7 @@ def track(target: Target, folders: Iterable[RunFolder], *, parent: str | None = 
     already = 0
     for folder in finished:
         try:
-            already += _is_ended(target, folder) and _known_run(_client(target.uri), target, folder) is not None
+            already += target.has_end(folder) and _known_run(_client(target.uri), target, folder) is not None
             mirror(target, folder, parent=parent)
         except UserError:
             raise
@@ -188,12 +174,8 @@ def _client(uri: str) -> MlflowClient:
     for name in NOISY:
         logging.getLogger(name).setLevel(logging.WARNING)
     file = sqlite_file(uri)
-    if file is None:
-        return MlflowClient(uri)
-    file.parent.mkdir(parents=True, exist_ok=True)
     # MLflow makes the tables unguarded: two processes on a new file would both try, and one would die.
-    with file.with_name(f"{file.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with one_at_a_time(file) if file else nullcontext():
         return MlflowClient(uri)
 
 
@@ -213,7 +195,7 @@ def _experiment(client: MlflowClient, target: Target) -> str:
 
 
 def _known_run(client: MlflowClient, target: Target, folder: RunFolder) -> Run | None:
-    """The run this folder became on the server; None where there is none any more."""
+    """Return the run this folder became on the server; None where there is none any more."""
     from mlflow.exceptions import MlflowException
 
     if not (run_id := target.remembered(folder)["run_id"]):
@@ -227,20 +209,10 @@ def _known_run(client: MlflowClient, target: Target, folder: RunFolder) -> Run |
     return run if run.info.lifecycle_stage == "active" else None
 
 
-def _is_ended(target: Target, folder: RunFolder) -> bool:
-    """Whether the end of the run, as the folder has it now, was sent."""
-    return end_of(folder) != "" and target.remembered(folder)["end"] == end_of(folder)
-
-
 def _create(client: MlflowClient, target: Target, folder: RunFolder) -> Run:
-    tags = run_facts.tags(folder)
-    run = client.create_run(
-        _experiment(client, target),
-        start_time=run_facts.started(folder),
-        tags=tags,
-        run_name=f"{tags['system']} fold {tags['fold']} seed {tags['seed']}",
-    )
-    _remember(target, folder, run.info.run_id, end="")
+    facts = (run_facts.started(folder), run_facts.tags(folder), run_facts.title(folder))
+    run = client.create_run(_experiment(client, target), *facts)
+    target.remember(folder, run.info.run_id, end="")
     _describe(client, folder, run.info.run_id)
     return run
 
@@ -254,8 +226,8 @@ def _describe(client: MlflowClient, folder: RunFolder, run_id: str) -> None:
     client.log_batch(run_id, params=params, tags=[RunTag(*tag) for tag in run_facts.tags(folder).items()])
     inputs = []
     for data in run_facts.fold_data(folder):
-        source, profile = json.dumps({"uri": data.source}), json.dumps({"num_rows": data.faces}) if data.faces else None
-        dataset = Dataset(data.name, data.digest[:36], "local", source, profile=profile)
+        profile = None if data.faces is None else json.dumps({"num_rows": data.faces})
+        dataset = Dataset(data.name, data.digest[:36], "local", json.dumps({"uri": data.source}), profile=profile)
         inputs.append(DatasetInput(dataset, [InputTag("mlflow.data.context", data.context)]))
     client.log_inputs(run_id, inputs)
 
@@ -274,14 +246,21 @@ def _close(client: MlflowClient, target: Target, folder: RunFolder, run_id: str)
     for name in ARTIFACTS:
         if (folder.path / name).exists():
             client.log_artifact(run_id, str(folder.path / name))
-    if folder.state == "failed":
-        failure = folder.read("failed")
+    failure = folder.read("failed") if folder.state == "failed" else {}
+    if failure:
         client.set_tag(run_id, "error", failure["error"])
         client.set_tag(run_id, NOTE, f"{failure['error']}\n\n```\n{failure.get('traceback', '')}\n```")
-        _terminate(client, run_id, "FAILED", run_facts.written(folder, "failed.json"))
-    else:
-        _terminate(client, run_id, "FINISHED", run_facts.written(folder, "done"))
-    _remember(target, folder, run_id, end=_end(folder))
+    status, mark = ("FAILED", "failed.json") if failure else ("FINISHED", "done")
+    _terminate(client, run_id, status, run_facts.written(folder, mark))
+    target.remember(folder, run_id, end=end_of(folder))
+
+
+def _leave(target: Target, folder: RunFolder, parent: str | None, after: int) -> None:
+    with mlflow_settings(**IMPATIENT):
+        _experiment(_client(target.uri), target)  # fails at once where the server is gone; sending may take its time
+    mirror(target, folder, parent=parent, after=after)
+    if not end_of(folder):
+        _terminate(_client(target.uri), target.remembered(folder)["run_id"], "KILLED")
 
 
 def _log(client: MlflowClient, run_id: str, points: Iterable[run_facts.Point]) -> None:
@@ -291,58 +270,20 @@ def _log(client: MlflowClient, run_id: str, points: Iterable[run_facts.Point]) -
 
 
 def _terminate(client: MlflowClient, run_id: str, status: str, end_time: int | None = None) -> None:
-    with _environment({"MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}):
+    with mlflow_settings(MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT="true"):
         client.set_terminated(run_id, status, end_time)
 
 
 @contextmanager
-def _system_metrics(target: Target, run_id: str) -> Iterator[None]:
+def _system_metrics(target: Target, folder: RunFolder) -> Iterator[None]:
     # What mlflow.start_run(log_system_metrics=True) starts, without its active run, global URI and final status.
     from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
-    monitor = SystemMetricsMonitor(run_id, SAMPLING_SECONDS, resume_logging=True, tracking_uri=target.uri)
+    monitor: Any = SystemMetricsMonitor(  # type: ignore[no-untyped-call]
+        target.remembered(folder)["run_id"], SAMPLING_SECONDS, resume_logging=True, tracking_uri=target.uri
+    )
     monitor.start()
     try:
         yield
     finally:
         monitor.finish()
-
-
-def _remembered(target: Target, folder: RunFolder) -> dict[str, str]:
-    """What mlflow.json says of this server: `run_id`, and `end`, empty until the end of the run was sent."""
-    entry: dict[str, str] = folder.read("mlflow").get(target.label, {"run_id": "", "end": ""})
-    return entry
-
-
-def _remember(target: Target, folder: RunFolder, run_id: str, end: str) -> None:
-    folder.write("mlflow", {**folder.read("mlflow"), target.label: {"run_id": run_id, "end": end}})
-
-
-def _end(folder: RunFolder) -> str:
-    """How a run ended: "done" or its error, so that failing otherwise the next time is news; empty while it goes on."""
-    return str(folder.read("failed")["error"]) if folder.state == "failed" else folder.state.replace("started", "")
-
-
-@contextmanager
-def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Set environment variables for a while: the only way to tell MLflow's client these things."""
-    before = {name: os.environ[name] for name in values if name in os.environ}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name in values:
-            del os.environ[name]
-        os.environ.update(before)
-
-
-def _sqlite_file(uri: str) -> Path | None:
-    return Path(uri.removeprefix("sqlite:///")).resolve() if uri.startswith("sqlite:///") else None
-
-
-def _without_password(text: str) -> str:
-    return re.sub(r"://[^/\s]*@", "://", text)
-
-
-def _reason(error: Exception) -> str:
-    return _without_password((str(error).strip() or type(error).__name__).splitlines()[0][:300])

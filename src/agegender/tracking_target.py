@@ -82,7 +82,7 @@ def mlflow_settings(**values: str) -> Iterator[None]:
         yield
     finally:
         for name in values:
-            del os.environ[name]
+            os.environ.pop(name, None)
         os.environ.update(before)
 
 

@@ -32,7 +32,7 @@ def read_adience(root: Path, *, official: bool = True, variant: str = "auto") ->
     """Read all rows of the five fold files, in file order.
 
     `root` is Adience's folder (or a .zip of its content). `variant` is `aligned`, `faces`
-    or `auto`: `aligned` where that folder exists. Whether the images exist is not checked here (`manifest.missing_images`).
+    or `auto`: `aligned` where that folder exists. Whether they exist is not checked here (`manifest.missing_images`).
 
     Columns: image, subject (the Flickr user), fold 0..4, age_group 0..7 (where the label is exactly one of the eight),
     age_years (<NA>: Adience annotates ranges), gender (0 m, 1 f), row, face_id, age_label, gender_label (as in the

@@ -1,4 +1,4 @@
-"""Batches straight from the pack: which faces, in which order, seen how, as a function of the seed and the step alone."""
+"""Batches straight from the pack: which faces, in which order, seen how: a function of the seed and the step alone."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

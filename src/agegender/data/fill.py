@@ -13,6 +13,7 @@ import signal
 import threading
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from itertools import islice
 from multiprocessing import get_context, parent_process
 from pathlib import Path
@@ -81,12 +82,30 @@ def _completed(pool: ProcessPoolExecutor, chunks: Iterator[Sequence[Item]], in_f
 
 
 def _submit(pool: ProcessPoolExecutor, chunk: Sequence[Item]) -> Future[list[Outcome]]:
-    """Submit a chunk so that a process started for it inherits a blocked SIGINT: Ctrl-C is the parent's to handle."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
+    """Submit a chunk, for which the pool may start a process."""
+    with _interrupt_held():
         return pool.submit(_fill_chunk, chunk)
+
+
+@contextmanager
+def _interrupt_held() -> Iterator[None]:
+    """Hold Ctrl-C back: in this process to the end of the block, in processes started in it for good.
+
+    They inherit the blocked signal, so that stopping is the parent's affair; and a parent that is interrupted while it
+    starts one leaves a process that dies with a traceback.
+    """
+    held: list[int] = []
+    main = threading.current_thread() is threading.main_thread()  # the only one that may set a handler
+    handler = signal.signal(signal.SIGINT, lambda number, _: held.append(number)) if main else None
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        if main:
+            signal.signal(signal.SIGINT, handler)
+    if held:
+        raise KeyboardInterrupt
 
 
 def compact(array: Path, slots: list[int]) -> None:

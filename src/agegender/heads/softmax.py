@@ -19,7 +19,7 @@ class SoftmaxHead(nn.Linear):
         nn.init.zeros_(self.bias)
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Mean cross-entropy over the faces that have a label; labels int64 (N,), NO_LABEL where missing; 0 if none has."""
+        """Mean cross-entropy over the faces with a label (int64 (N,), NO_LABEL where missing); 0 if none has one."""
         labelled = (labels != NO_LABEL).sum().clamp(min=1)
         return F.cross_entropy(logits, labels, ignore_index=NO_LABEL, reduction="sum") / labelled
 

@@ -54,7 +54,7 @@ class BetaBatchNorm2d(nn.BatchNorm2d):
 
 
 def classifier(features: int, width: int, dropout: float) -> nn.Sequential:
-    """Build the two fully connected layers of the Levi-Hassner family: N(0, 0.005) weights and bias 1 (LMT `model.py`)."""
+    """Build the Levi-Hassner family's two fully connected layers: weights N(0, 0.005), bias 1 (LMT `model.py`)."""
     layers: list[nn.Module] = [nn.Flatten()]
     for inputs in (features, width):
         linear = nn.Linear(inputs, width)

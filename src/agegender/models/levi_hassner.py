@@ -30,7 +30,9 @@ class LeviHassner(nn.Module):
         return features
 
 
-def gaussian_conv(inputs: int, outputs: int, kernel: int, *, bias: float, stride: int = 1, padding: int = 0) -> nn.Conv2d:
+def gaussian_conv(
+    inputs: int, outputs: int, kernel: int, *, bias: float, stride: int = 1, padding: int = 0
+) -> nn.Conv2d:
     """Build a convolution with the authors' initialisers: weights N(0, 0.01), a constant bias (1 in conv2 only)."""
     conv = nn.Conv2d(inputs, outputs, kernel, stride, padding)
     nn.init.normal_(conv.weight, std=0.01)

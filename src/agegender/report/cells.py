@@ -37,7 +37,7 @@ COLUMNS = (
     Column("age", "top2", "age top-2"),
     Column("age", "balanced_exact", "age balanced exact"),
     Column("age", "mae", "age MAE (groups)", "groups"),
-    Column("gender", "accuracy", "annotated gender"),
+    Column("gender", "accuracy", "annotated gender accuracy"),
 )
 
 # What is shown fold by fold, beside the folds' mean.

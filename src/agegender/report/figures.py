@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from agegender.report.cells import HEADLINES, Column
+from agegender.report.cells import COLUMNS, HEADLINES, Column
 from agegender.report.table import Row, Table
 from agegender.tasks import TASKS
 
@@ -33,11 +33,11 @@ def draw_figures(table: Table) -> dict[str, tuple[str, Figure]]:
         for task, counts in row.confusion.items():
             if counts.sum():
                 title = f"{row.title} ({row.mode}): {TASKS[task].title}"
-                figures[f"confusion_{row.key}_{task}.png"] = (title, _draw_confusion(row, task, title))
+                figures[f"confusion_{row.key}_{task}.png"] = (title, _draw_confusion(row, task))
     return figures
 
 
-def _draw_confusion(row: Row, task: str, title: str) -> Figure:
+def _draw_confusion(row: Row, task: str) -> Figure:
     """Draw the pooled counts; the shade and the upper number are the share of the true label's faces."""
     counts, labels = row.confusion[task], TASKS[task].labels
     totals = counts.sum(axis=1, keepdims=True)
@@ -48,19 +48,19 @@ def _draw_confusion(row: Row, task: str, title: str) -> Figure:
     axes.imshow(shares, cmap="Greys", vmin=0, vmax=1)
     for true, predicted in np.ndindex(counts.shape):
         words = f"{100 * shares[true, predicted]:.0f}%\n{counts[true, predicted]}" if totals[true] else "–"
-        shade = "white" if shares[true, predicted] > 0.5 else "black"
-        axes.text(predicted, true, words, ha="center", va="center", fontsize=10, color=shade)
+        shade = "white" if shares[true, predicted] > 0.65 else "black"
+        axes.text(predicted, true, words, ha="center", va="center", fontsize=10, color=shade, in_layout=False)
     axes.set_xticks(range(len(labels)), labels, fontsize=_TEXT)
     axes.set_yticks(range(len(labels)), labels, fontsize=_TEXT)
     axes.set_xlabel("predicted", fontsize=_TEXT)
-    axes.set_ylabel("annotated", fontsize=_TEXT)
+    axes.set_ylabel("annotated (100% in each row)", fontsize=_TEXT)
     looks = f"{counts.sum():,} faces" if len(row.seeds) == 1 else f"{counts.sum():,} answers of {len(row.seeds)} seeds"
-    axes.set_title(f"{title}\n{looks} of {_folds_in(row, task)}; % of the annotated label", fontsize=_TEXT)
+    axes.set_title(f"{row.title} ({row.mode})\n{TASKS[task].title}: {looks}\n{_folds_in(row, task)}", fontsize=_TEXT)
     return figure
 
 
 def _folds_in(row: Row, task: str) -> str:
-    cell = next(cell for metric, cell in row.cells.items() if metric.startswith(task))
+    cell = next(row.cells[column.metric] for column in COLUMNS if column.task == task)
     folds = f"fold{'s' if len(cell.folds) > 1 else ''} {', '.join(map(str, cell.folds))}"
     return folds if cell.complete else f"{folds} ({cell.done} of {cell.expected} runs)"
 
@@ -70,7 +70,7 @@ def _predicting(table: Table, column: Column) -> list[Row]:
 
 
 def _draw_folds(table: Table, columns: list[Column]) -> Figure:
-    """Draw a panel per column: systems from top to bottom, a line per fold, a bar at the mean of the folds."""
+    """Draw a panel per column: systems from top to bottom, a line per fold, a diamond at the mean of the folds."""
     heights = [1.2 + 0.5 * len(_predicting(table, column)) for column in columns]
     figure = Figure(figsize=(7.5, sum(heights) + 0.8), layout="constrained")
     panels = figure.subplots(len(columns), 1, squeeze=False, height_ratios=heights)[:, 0]
@@ -90,11 +90,17 @@ def _draw_panel(axes: Axes, table: Table, column: Column) -> None:
         style = _FOLD_STYLES[index % len(_FOLD_STYLES)]
         axes.plot(values, places, label=f"fold {fold}", markersize=7, linewidth=1.3, **style)
     means = [100 * cell.mean for cell in cells]
-    axes.plot(means, places, "k|", markersize=26, markeredgewidth=3, label="mean of the folds")
-    modes = len({row.mode for row in table.rows}) > 1
-    axes.set_yticks(places, [f"{row.title} ({row.mode})" if modes else row.title for row in rows], fontsize=_TEXT)
+    axes.plot(means, places, "kD", markersize=12, markeredgewidth=2, markerfacecolor="none", label="mean of the folds")
+    axes.set_yticks(places, [_place(table, row, column) for row in rows], fontsize=_TEXT)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.tick_params(axis="x", labelsize=_TEXT)
     axes.set_xlabel(f"{column.title}, % of the fold's test faces", fontsize=_TEXT)
     axes.grid(axis="x", color="0.85")
     axes.set_axisbelow(True)
+
+
+def _place(table: Table, row: Row, column: Column) -> str:
+    """Name a system; its mode where there are several, its runs where some are missing."""
+    name = f"{row.title} ({row.mode})" if len({row.mode for row in table.rows}) > 1 else row.title
+    cell = row.cells[column.metric]
+    return name if cell.complete else f"{name}\n({cell.done} of {cell.expected} runs)"

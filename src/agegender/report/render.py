@@ -76,7 +76,8 @@ def _exactly(value: float) -> str:
 def _caption(table: Table) -> dict[str, str]:
     modes = ", ".join(dict.fromkeys(row.mode for row in table.rows))
     folds = ", ".join(map(str, table.folds))
-    facts = {"data": table.dataset, "protocol": table.protocol, "mode": modes, "folds": folds, **table.facts}
+    known = {"data": table.dataset, "protocol": table.protocol, "mode": modes, "folds": folds}
+    facts = known | {key: text for key, text in table.facts.items() if text}
     facts.pop("experiment", None)
     if table.main_commit:
         facts["commit"] = table.main_commit
@@ -122,7 +123,8 @@ def _latex_grid(grid: Grid, title: str, notes: list[str]) -> list[str]:
         r"\centering",
         rf"\caption{{{LATEX.escape(title)}}}",
         rf"\label{{tab:{grid.name}}}",
-        r"\resizebox{\textwidth}{!}{%",
+        # Shrinks what is too wide and leaves the rest as it is.
+        r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%",
         rf"\begin{{tabular}}{{{columns}}}",
         r"\toprule",
         rf"{' & '.join(grid.head)} \\",

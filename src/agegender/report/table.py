@@ -133,7 +133,11 @@ def _row(records: Sequence[Record], unique: bool) -> Row:
         cells={
             column.metric: build_cell(column, scored, len(records)) for column in COLUMNS if column.task in job.tasks
         },
-        confusion={task: count_confusion(task, scored) for task in job.tasks if task in TASKS},
+        confusion={
+            task: count_confusion(task, scored)
+            for task in dict.fromkeys(column.task for column in COLUMNS)
+            if task in job.tasks
+        },
     )
 
 

@@ -52,7 +52,9 @@ def fit(config: DictConfig, pack: Pack, folder: RunFolder, mirror: Callable[[], 
     counts: dict[str, float] = {f"faces/{part}": len(faces.table) for part, faces in parts.items()}
     counts["parameters"] = sum(p.numel() for p in module.network.parameters())
     folder.write_text("predictions.csv", predictions_text(predictions))
-    folder.write("metrics", {f"test/{k}": v for k, v in scores.items()} | counts | {"seconds": time.monotonic() - started})
+    folder.write(
+        "metrics", {f"test/{k}": v for k, v in scores.items()} | counts | {"seconds": time.monotonic() - started}
+    )
     save_file({name: tensor.contiguous() for name, tensor in module.network.state_dict().items()}, folder.weights)
     folder.finish()
     log.info("%s: %s", folder.identity, ", ".join(f"{k} {v:.3f}" for k, v in scores.items() if not k.endswith("_n")))
@@ -84,7 +86,11 @@ def faces_of(config: DictConfig, pack: Pack) -> dict[str, Faces]:
 
 
 def _train(
-    config: DictConfig, module: FaceModule, parts: dict[str, Faces], folder: RunFolder, mirror: Callable[[], None] | None
+    config: DictConfig,
+    module: FaceModule,
+    parts: dict[str, Faces],
+    folder: RunFolder,
+    mirror: Callable[[], None] | None,
 ) -> dict[str, Any]:
     """Train to the last step and return the weights that the mode selects: best on validation, or last."""
     recipe, size = config.recipe, config.system.model.input_size
@@ -189,7 +195,7 @@ def _predict(config: DictConfig, module: FaceModule, test: Faces) -> pd.DataFram
     posteriors, choices = {}, {}
     for task in config.system.heads:
         # With wrap-around the faces after the last one are repeats: they were in the batch, they are not scored again.
-        posterior = torch.cat([posterior[task].cpu() for _, posterior in answers])[:count]  # type: ignore[misc,call-overload,index]
+        posterior = torch.cat([posterior[task].cpu() for _, posterior in answers])[:count]
         posteriors[task] = posterior.numpy()
         choices[task] = module.network.heads[task].decide(posterior).numpy()  # type: ignore[operator]
     return predictions_table(test.table, posteriors, choices)

@@ -19,7 +19,7 @@ class FaceModule(pl.LightningModule):
     def __init__(self, network: Network, recipe: Mapping[str, Any], seed: int):
         super().__init__()
         # Faces are stored with their channels last; convolutions that keep that order are the faster ones here.
-        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = network.to(memory_format=torch.channels_last)
         self.recipe = recipe
         self.seed = seed
         self._validation: list[dict[str, tuple[Tensor, Tensor]]] = []
@@ -69,4 +69,3 @@ class FaceModule(pl.LightningModule):
         optimizer = build_optimizer(self.network, self.recipe)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, build_schedule(self.recipe))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-

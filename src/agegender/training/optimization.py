@@ -17,7 +17,8 @@ def build_optimizer(network: Network, recipe: Mapping[str, Any]) -> torch.optim.
     Biases, batch norm's shifts and the heads are free of it, as in LMT `model.py`. There the penalty is part of the
     loss and so passes through the gradient clipping; here it is added after it.
     """
-    decayed, free = [], []
+    decayed: list[nn.Parameter] = []
+    free: list[nn.Parameter] = []
     for module in network.modules():
         for name, parameter in module.named_parameters(recurse=False):
             in_head = any(parameter is p for p in network.heads.parameters())

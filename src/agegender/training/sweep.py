@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import traceback
 from typing import TYPE_CHECKING, Any
 
 from hydra.experimental.callback import Callback
@@ -15,7 +16,7 @@ from agegender.runs import RunFolder
 
 if TYPE_CHECKING:
     from agegender.experiments import Job
-    from agegender.tracking import Target
+    from agegender.tracking_target import Target
 
 log = logging.getLogger(__name__)
 
@@ -29,12 +30,17 @@ class Sweep(Callback):
 
         try:
             if config.trainer.get("devices", 1) != 1:
-                raise UserError("a sweep runs one device per job: leave trainer.devices at 1, or run a single job with DDP")
+                raise UserError(
+                    "a sweep runs one device per job: leave trainer.devices at 1, or run a single job with DDP"
+                )
             self.jobs = list_jobs(config.hydra.overrides.task, config.hydra.sweeper.params)
             self.tracked = _announce(config, self.jobs)
         except UserError as error:
-            # Hydra turns other exceptions of a callback into warnings and would go on.
             raise SystemExit(f"agegender: {error}") from None
+        except Exception as error:
+            # Hydra turns an exception of a callback into a warning and would go on with the jobs.
+            traceback.print_exc()
+            raise SystemExit(1) from error
         done = sum(RunFolder(job.run).state == "done" for job in self.jobs)
         log.info("%d runs: %d done, %d to do", len(self.jobs), done, len(self.jobs) - done)
 
@@ -42,12 +48,15 @@ class Sweep(Callback):
         """Print what became of each run; leave with status 1 when one of them failed."""
         folders = [RunFolder(job.run) for job in self.jobs]
         failed = [folder for folder in folders if folder.state != "done"]
-        if self.tracked:
-            _conclude(self.jobs, *self.tracked)
         log.info("%d of %d runs are done", len(folders) - len(failed), len(folders))
         for folder in failed:
             error = folder.read("failed").get("error", f"it did not end; see {folder.log}")
             log.error("%s %s: %s", folder.identity, folder.state, error)
+        if self.tracked:
+            try:
+                _conclude(self.jobs, *self.tracked)
+            except Exception as error:  # the server may have gone; the runs are done all the same
+                log.warning("the sweep's own run in MLflow could not be closed: %s", error)
         if failed:
             raise SystemExit(1)
 
@@ -70,7 +79,7 @@ def _announce(config: DictConfig, jobs: list[Job]) -> tuple[Target, str] | None:
     parent = open_parent(target, sweep, title, tags, "This sweep is under way; its table will stand here.")
     for job in jobs:
         folder = RunFolder(job.run)
-        if folder.state in ("missing", "started"):
+        if folder.state == "missing":
             set_up(folder, job.config, job.keys)
         mirror(target, folder, parent=parent)
     return target, parent
@@ -92,5 +101,5 @@ def _conclude(jobs: list[Job], target: Target, parent: str) -> None:
 
     records = load_records(jobs)
     table = build_table(records, (), {"experiment": "Results"})
-    metrics = {f"{row.system}/{cell.metric}": cell.mean for row in table.rows for cell in row.cells if cell is not None}
+    metrics = {f"{row.key}/{name}": cell.mean for row in table.rows for name, cell in row.cells.items() if cell.done}
     close_parent(target, parent, to_markdown(table, {}), metrics, failed=any(r.state != "done" for r in records))

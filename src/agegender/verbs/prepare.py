@@ -24,11 +24,11 @@ def prepare(config: DictConfig) -> None:
     from agegender.data.protocols import apply_protocol
 
     data = plain(config.data)
+    if data["source"] is None and "generate" in data:
+        data["source"] = draw(**data["generate"])
     if data["source"] is None:
         raise UserError(f"data.source is not set: say where {data['title']} is, data.source=/path/to/it")
     source = Path(data["source"])
-    if data["name"] == "generated":
-        draw(source, data["generate"])
     console = Console(stderr=True)
     with console.status(f"reading {data['title']}"):
         rows, dropped = read_rows(data["name"], source, **data["settings"])
@@ -48,9 +48,10 @@ def prepare(config: DictConfig) -> None:
     console.print(summary)
 
 
-def draw(root: Path, arguments: dict[str, int]) -> None:
-    """Draw the generated faces unless the very same ones are there."""
+def draw(root: str, **arguments: int) -> str:
+    """Draw the generated faces, unless the very same ones are there, and return where they are."""
     from agegender.data.generated import generate, is_generated
 
-    if not is_generated(root, **arguments):
-        generate(root, **arguments)
+    if not is_generated(Path(root), **arguments):
+        generate(Path(root), **arguments)  # type: ignore[arg-type]
+    return root

@@ -36,7 +36,7 @@ def report(config: DictConfig) -> None:
     from agegender.report.write import write_report
 
     hydra_config = HydraConfig.get()
-    experiment = hydra_config.runtime.choices.experiment
+    experiment = hydra_config.runtime.choices.get("experiment")
     if not experiment:
         raise UserError("report needs an experiment: agegender report experiment=lmtcnn, say")
     overrides = [o for o in hydra_config.overrides.task if o.split("=", 1)[0] != "folder"]
@@ -44,7 +44,9 @@ def report(config: DictConfig) -> None:
     records = load_records(jobs)
     if all(record.state == "missing" for record in records):
         command = " ".join(["agegender train -m", *overrides])
-        raise UserError(f"none of the {len(jobs)} runs of experiment={experiment} is in {config.paths.runs}: run {command}")
+        raise UserError(
+            f"none of the {len(jobs)} runs of experiment={experiment} is in {config.paths.runs}: run {command}"
+        )
     table = plain(config.table) if "table" in config else {}
     facts = caption(jobs[0].config, pack_of(jobs[0].config).info, table.get("title") or experiment)
     folder = Path(config.folder or Path(config.paths.reports) / experiment)

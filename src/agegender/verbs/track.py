@@ -10,6 +10,8 @@ from omegaconf import DictConfig
 from agegender.errors import UserError, exit_on_user_error
 from agegender.runs import RunFolder
 from agegender.settings import config_folder
+from agegender.tracking import check_server, track
+from agegender.tracking_target import find_target
 
 log = logging.getLogger(__name__)
 
@@ -23,16 +25,14 @@ def main(config: DictConfig) -> None:
 
 def track_runs(config: DictConfig) -> None:
     """Find the folders, ask the server, send."""
-    from agegender.tracking import check_server, find_target, track
-
     pattern = config.runs or f"{config.paths.runs}/*"
-    folders = [RunFolder(Path(name)) for name in sorted(glob(pattern)) if (Path(name) / "identity.json").exists()]
+    # A pattern may be absolute, which Path.glob refuses.
+    names = sorted(glob(pattern))  # noqa: PTH207
+    folders = [RunFolder(Path(name)) for name in names if (Path(name) / "identity.json").exists()]
     if not folders:
         raise UserError(f"runs={pattern} names no run folder: give a folder or a pattern such as 'runs/lmtcnn_2_1-*'")
     target = find_target(config.tracking.uri, config.tracking.experiment, Path(config.paths.runs))
     check_server(target)
     result = track(target, folders)
-    log.info(
-        "%d runs sent to %s, %d were there, %d are not finished",
-        result.sent, target.label, result.already, result.unfinished,
-    )  # fmt: skip
+    counts = (result.sent, target.label, result.already, result.unfinished)
+    log.info("%d runs sent to %s, %d were there, %d are not finished", *counts)

@@ -54,6 +54,7 @@ def train(config: DictConfig) -> None:
     if folder.state == "done":
         log.info("%s is done: %s", folder.identity, folder.path)
         return
+    log.info("%s: training", folder.identity)
     target = tracking_target(config)
     if target:
         check_server(target)

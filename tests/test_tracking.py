@@ -1,0 +1,487 @@
+"""Everything here talks to a real MLflow: a SQLite file, or a server on this machine."""
+
+import json
+import logging
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from agegender import run_facts, tracking
+from agegender.errors import UserError
+from agegender.runs import RunFolder, identity
+from agegender.tracking_target import Target, find_target
+
+mlflow = pytest.importorskip("mlflow")
+pytestmark = pytest.mark.xdist_group("mlflow")  # one worker, so that database and server are made once
+STARTED = 1_700_000_000.0
+
+
+@pytest.fixture(scope="module")
+def two_starters(tmp_path_factory: pytest.TempPathFactory) -> tuple[Target, list[tuple[int, str]]]:
+    """Where two processes that started at once made their database, and their exit statuses and error streams."""
+    code = (
+        "import sys; from pathlib import Path; from agegender import tracking, tracking_target;"
+        "tracking.check_server(tracking_target.find_target(None, 'faces', Path(sys.argv[1])))"
+    )
+    runs = tmp_path_factory.mktemp("own") / "my runs"
+    environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
+    command = [sys.executable, "-c", code, str(runs)]
+    started = [subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    errors = [process.communicate(timeout=100)[1] for process in started]
+    outcome = [(process.returncode, error) for process, error in zip(started, errors, strict=True)]
+    return find_target(f"sqlite:///{runs / 'mlflow.db'}", "faces", runs), outcome
+
+
+@pytest.fixture(scope="module")
+def target(two_starters: tuple[Target, list[tuple[int, str]]]) -> Target:
+    return two_starters[0]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, target: Target) -> Iterator[Target]:
+    """An `mlflow server` of its own on the SQLite file, for which the tables are there already."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    folder, uri = tmp_path_factory.mktemp("mlflow server"), f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers=1"]
+    command += ["--backend-store-uri", target.uri, "--artifacts-destination", str(folder / "artifacts")]
+    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # more processes, of no use here
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True)
+    try:
+        wait_for(f"{uri}/health", process, folder / "log")
+        yield Target(uri, "faces on a server")
+    finally:
+        os.killpg(process.pid, 9)  # the server runs its workers in processes of their own
+        process.wait()
+
+
+def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 60
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            urllib.request.urlopen(url, timeout=1).close()
+            return
+        except OSError:
+            time.sleep(0.1)
+    pytest.fail(f"mlflow server did not start:\n{log.read_text()[-2000:]}")
+
+
+def make_run(runs: Path, fold: int = 0, lines: int = 3) -> RunFolder:
+    """A run under way: everything that stands in its folder before the end."""
+    keys = {
+        "data": "d" * 64,
+        "protocol": {"name": "lmtcnn_joint", "version": 1},
+        "system": {"name": "lmtcnn_2_1", "heads": {"age": {"lr": 0.01}}},
+        "recipe": {"name": "quick", "steps": 300, "augment": ["flip", "crop"]},
+        "mode": "sound",
+        "precision": "32-true",
+        "seed": 7,
+        "fold": fold,
+    }
+    folder = RunFolder(runs / identity("lmtcnn_2_1", keys))
+    folder.write("identity", {"identity": folder.identity, "keys": keys})
+    folder.write(
+        "environment",
+        {
+            "commit": "abc123",
+            "dirty": False,
+            "versions": {"torch": "2.14.1"},
+            "hardware": {"cpu": "some CPU", "cores": 2},
+            "started": "2023-11-14T22:13:20+00:00",
+            "faces": {"training": 800, "validation": 100, "test": 100},
+        },
+    )
+    folder.write_text("config.yaml", "data: {name: generated, source: /faces of mine, pack: packs/x}\n")
+    folder.log.write_text("epoch 0\n")
+    add_history(folder, 0, lines)
+    return folder
+
+
+def add_history(folder: RunFolder, start: int, lines: int) -> None:
+    with folder.history.open("a") as file:
+        for step in range(start, start + lines):
+            values = {"train/loss": 2.0 - step / 1000, "val/age_exact": step / 1000}
+            file.write(json.dumps({"step": step, "time": STARTED + step, "values": values}) + "\n")
+
+
+def finish(folder: RunFolder) -> None:
+    folder.predictions.write_text("image,fold\na.jpg,0\n")
+    folder.weights.write_bytes(b"weights")
+    folder.write("metrics", {"test/age_exact": 0.44, "test/n": 812, "test/note": "words", "test/mae": None})
+    folder.finish()
+    os.utime(folder.path / "done", (STARTED + 60, STARTED + 60))
+
+
+def fail(folder: RunFolder, error: str) -> None:
+    folder.write("failed", {"error": error, "traceback": "Traceback: line 1"})
+
+
+def server_run(target: Target, folder: RunFolder) -> "mlflow.entities.Run":
+    return mlflow.MlflowClient(target.uri).get_run(target.remembered(folder)["run_id"])
+
+
+def history_of(target: Target, folder: RunFolder, name: str) -> list[tuple[int, int, float]]:
+    run_id = target.remembered(folder)["run_id"]
+    found = mlflow.MlflowClient(target.uri).get_metric_history(run_id, name)
+    return [(metric.step, metric.timestamp, metric.value) for metric in found]
+
+
+def everything(target: Target, folder: RunFolder) -> object:
+    """All the server knows of a run, to see whether anything changed."""
+    run, client = server_run(target, folder), mlflow.MlflowClient(target.uri)
+    files = sorted((file.path, file.file_size) for file in client.list_artifacts(run.info.run_id))
+    histories = {name: history_of(target, folder, name) for name in run.data.metrics}
+    return run.to_dictionary(), histories, files
+
+
+@pytest.fixture(params=["sqlite", "server"])
+def place(request: pytest.FixtureRequest, target: Target) -> Target:
+    chosen: Target = target if request.param == "sqlite" else request.getfixturevalue("server")
+    tracking.check_server(chosen)
+    return chosen
+
+
+def test_a_finished_run_arrives_whole(place: Target, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    folder = make_run(tmp_path / "my runs")
+    finish(folder)
+    parent = tracking.open_parent(place, f"whole {place.label}", "LMTCNN", {"data": "generated"}, "under way")
+    assert tracking.track(place, [folder], parent=parent) == (1, 0, 0)
+
+    run = server_run(place, folder)
+    assert run.info.run_name == "lmtcnn_2_1 fold 0 seed 7"
+    assert (run.info.status, run.info.start_time, run.info.end_time) == (
+        "FINISHED",
+        1_700_000_000_000,
+        1_700_000_060_000,
+    )
+    assert (
+        run.data.tags.items()
+        >= {
+            "system": "lmtcnn_2_1",
+            "fold": "0",
+            "seed": "7",
+            "protocol": "lmtcnn_joint",
+            "mode": "sound",
+            "data": "generated",
+            "identity": folder.identity,
+            "commit": "abc123",
+            "torch": "2.14.1",
+            "hardware": '{"cpu": "some CPU", "cores": 2}',
+            "mlflow.parentRunId": parent,
+        }.items()
+    )
+    assert (
+        run.data.params.items()
+        >= {
+            "system.heads.age.lr": "0.01",
+            "recipe.augment": '["flip", "crop"]',
+            "data": "d" * 64,
+            "fold": "0",
+        }.items()
+    )
+    assert history_of(place, folder, "train/loss") == [
+        (s, 1000 * (1_700_000_000 + s), 2.0 - s / 1000) for s in range(3)
+    ]
+    final = {name: run.data.metrics.get(name) for name in ("test/age_exact", "test/n", "test/note", "test/mae")}
+    assert final == {"test/age_exact": 0.44, "test/n": 812, "test/note": None, "test/mae": None}
+    assert history_of(place, folder, "test/n")[0][0] == 2
+    assert capfd.readouterr().out == ""
+
+
+def test_files_and_data_arrive(place: Target, tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "my runs")
+    finish(folder)
+    tracking.track(place, [folder])
+    run = server_run(place, folder)
+    found = mlflow.MlflowClient(place.uri).list_artifacts(run.info.run_id)
+    assert sorted(file.path for file in found) == sorted(tracking.ARTIFACTS)
+    weights = mlflow.artifacts.download_artifacts(
+        f"{run.info.artifact_uri}/weights.safetensors", tracking_uri=place.uri
+    )
+    assert Path(weights).read_bytes() == b"weights"
+
+    inputs = {given.tags[0].value: given.dataset for given in run.inputs.dataset_inputs}
+    assert {context: data.name for context, data in inputs.items()} == {
+        "training": "generated fold 0 training",
+        "test": "generated fold 0 test",
+    }
+    assert inputs["training"].digest == "d" * 36
+    assert json.loads(inputs["training"].source) == {"uri": "/faces of mine"}
+    assert json.loads(inputs["training"].profile) == {"num_rows": 800}
+
+
+def test_sending_twice_changes_nothing(place: Target, tmp_path: Path) -> None:
+    folder, under_way = make_run(tmp_path), make_run(tmp_path, fold=1)
+    finish(folder)
+    assert tracking.track(place, [folder, under_way]) == (1, 0, 1)
+    before = everything(place, folder)
+    folder.log.write_text("would be sent if anything were\n")
+    assert tracking.track(place, [folder, under_way]) == (0, 1, 1)
+    assert everything(place, folder) == before
+
+
+def test_a_run_sent_alone_joins_its_sweep_later(target: Target, tmp_path: Path) -> None:
+    folder = make_run(tmp_path)
+    finish(folder)
+    tracking.track(target, [folder])
+    first, second = (tracking.open_parent(target, f"joined {i}", "", {}, "") for i in range(2))
+    for parent in (first, second):
+        assert tracking.track(target, [folder], parent=parent) == (0, 1, 0)
+    assert server_run(target, folder).data.tags["mlflow.parentRunId"] == first
+
+
+def test_a_run_deleted_on_the_server_is_sent_anew(target: Target, tmp_path: Path) -> None:
+    folder = make_run(tmp_path)
+    finish(folder)
+    tracking.track(target, [folder])
+    lost = target.remembered(folder)["run_id"]
+    mlflow.MlflowClient(target.uri).delete_run(lost)
+    assert tracking.track(target, [folder]) == (1, 0, 0)
+    assert server_run(target, folder).info.status == "FINISHED"
+    assert target.remembered(folder)["run_id"] != lost
+
+
+def test_a_failed_run_shows_its_error_until_it_is_run_again(target: Target, tmp_path: Path) -> None:
+    folder = make_run(tmp_path)
+    fail(folder, "the loss is not finite")
+    assert tracking.track(target, [folder]) == (1, 0, 0)
+    run = server_run(target, folder)
+    assert (run.info.status, run.data.tags["error"]) == ("FAILED", "the loss is not finite")
+    assert "Traceback: line 1" in run.data.tags["mlflow.note.content"]
+
+    fail(folder, "out of memory")
+    assert tracking.track(target, [folder]) == (1, 0, 0)
+    assert server_run(target, folder).data.tags["error"] == "out of memory"
+
+    finish(folder)
+    assert tracking.track(target, [folder]) == (1, 0, 0)
+    again = server_run(target, folder)
+    assert (again.info.run_id, again.info.status) == (run.info.run_id, "FINISHED")
+    assert not {"error", "mlflow.note.content"} & again.data.tags.keys()
+
+
+def test_a_long_history_is_sent_in_batches_a_server_takes(server: Target, tmp_path: Path) -> None:
+    folder = make_run(tmp_path, lines=700)  # two values a line
+    finish(folder)
+    tracking.track(server, [folder])
+    assert [step for step, _, _ in history_of(server, folder, "val/age_exact")] == list(range(700))
+
+
+def test_values_that_are_not_finite_arrive(server: Target, tmp_path: Path) -> None:
+    folder = make_run(tmp_path, lines=0)
+    folder.history.write_text('{"step": 0, "time": 1.0, "values": {"train/loss": NaN, "train/norm": Infinity}}\n')
+    finish(folder)
+    tracking.track(server, [folder])
+    metrics = server_run(server, folder).data.metrics
+    assert metrics["train/loss"] != metrics["train/loss"]
+    assert metrics["train/norm"] > 1e300
+
+
+def test_a_run_is_followed_while_it_trains(target: Target, tmp_path: Path) -> None:
+    folder = make_run(tmp_path, lines=1)
+    with tracking.follow(target, folder, system_metrics=False) as send:
+        assert server_run(target, folder).info.status == "RUNNING"
+        add_history(folder, 1, 2)
+        with folder.history.open("a") as file:
+            file.write('{"step": 3, "ti')  # half a line
+        send()
+        assert [step for step, _, _ in history_of(target, folder, "train/loss")] == [0, 1, 2]
+        assert "test/n" not in server_run(target, folder).data.metrics
+        finish(folder)
+    assert server_run(target, folder).info.status == "FINISHED"
+    assert server_run(target, folder).data.metrics["test/n"] == 812
+
+
+def test_a_resumed_run_goes_on_in_the_same_place(target: Target, tmp_path: Path) -> None:
+    folder = make_run(tmp_path, lines=3)
+    with pytest.raises(KeyboardInterrupt), tracking.follow(target, folder, system_metrics=False):
+        raise KeyboardInterrupt
+    interrupted = server_run(target, folder)
+    assert interrupted.info.status == "KILLED"
+    with tracking.follow(target, folder, system_metrics=False) as send:
+        assert server_run(target, folder).info.status == "RUNNING"
+        lines = folder.history.read_text().splitlines(keepends=True)
+        folder.history.write_text("".join(lines[:1]))  # resumed from a checkpoint at step 1
+        add_history(folder, 1, 4)
+        send()
+        finish(folder)
+    assert server_run(target, folder).info.run_id == interrupted.info.run_id
+    assert [step for step, _, _ in history_of(target, folder, "train/loss")] == [0, 1, 2, 3, 4]
+
+
+def test_system_metrics_stop_with_the_run(target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.1")
+    folder = make_run(tmp_path)
+    threads = set(threading.enumerate())
+    with pytest.raises(ZeroDivisionError), tracking.follow(target, folder):
+        assert {thread.name for thread in set(threading.enumerate()) - threads} == {"SystemMetricsMonitor"}
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline and "system/cpu_utilization_percentage" not in metric_names(target, folder):
+            time.sleep(0.1)
+        fail(folder, "division by zero")
+        raise ZeroDivisionError
+    assert "system/cpu_utilization_percentage" in metric_names(target, folder)
+    assert set(threading.enumerate()) <= threads
+    assert mlflow.active_run() is None
+    assert server_run(target, folder).info.status == "FAILED"
+
+
+def metric_names(target: Target, folder: RunFolder) -> set[str]:
+    return set(server_run(target, folder).data.metrics)
+
+
+def closed_port() -> str:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return f"http://someone:secret@127.0.0.1:{free.getsockname()[1]}"
+
+
+def test_a_server_that_is_down_is_reported_at_once() -> None:
+    start = time.monotonic()
+    with pytest.raises(UserError, match=r"server at http://127\.0\.0\.1:\d+ does not answer: start it, or train with"):
+        tracking.check_server(Target(closed_port(), "faces"))
+    assert time.monotonic() - start < 10
+
+
+def test_a_server_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(tracking.IMPATIENT, "MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        start = time.monotonic()
+        with pytest.raises(UserError, match="does not answer"):
+            tracking.check_server(Target(f"http://127.0.0.1:{silent.getsockname()[1]}", "faces"))
+    assert time.monotonic() - start < 5
+
+
+def test_a_failing_server_does_not_fail_the_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = make_run(tmp_path)
+    dead = Target(closed_port(), "faces")
+    start = time.monotonic()
+    with caplog.at_level(logging.WARNING, "agegender"), tracking.follow(dead, folder) as send:
+        for _ in range(20):
+            send()
+        finish(folder)
+    assert time.monotonic() - start < 10
+    warnings = [record.getMessage() for record in caplog.records if record.name.startswith("agegender")]
+    assert len(warnings) == 1
+    assert "send it later with `agegender track`" in warnings[0]
+    assert "secret" not in warnings[0]
+    assert folder.state == "done"
+
+
+def test_a_run_not_sent_for_a_dead_server_is_sent_later(target: Target, tmp_path: Path) -> None:
+    folder = make_run(tmp_path)
+    with tracking.follow(Target(closed_port(), "faces"), folder):
+        finish(folder)
+    assert tracking.track(target, [folder]) == (1, 0, 0)
+
+
+def test_a_sweep_has_one_parent(target: Target) -> None:
+    first = tracking.open_parent(target, "lmtcnn-1", "LMTCNN", {"protocol": "lmtcnn_joint"}, "under way")
+    tracking.close_parent(target, first, "| system | age |\n|---|---|", {"best/age_exact": 0.45}, failed=True)
+    client = mlflow.MlflowClient(target.uri)
+    run = client.get_run(first)
+    assert (run.info.run_name, run.info.status, run.data.metrics) == ("LMTCNN", "FAILED", {"best/age_exact": 0.45})
+    assert run.data.tags["mlflow.note.content"] == "| system | age |\n|---|---|"
+
+    assert tracking.open_parent(target, "lmtcnn-1", "LMTCNN", {}, "") == first
+    assert client.get_run(first).info.status == "RUNNING"
+    tracking.close_parent(target, first, "", {}, failed=False)
+    assert client.get_run(first).info.status == "FINISHED"
+    assert tracking.open_parent(target, "lmtcnn-2", "LMTCNN", {}, "") != first
+
+
+def test_an_experiment_is_created_once_by_many_at_once(target: Target) -> None:
+    several = Target(target.uri, "several at once", target.artifacts)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda sweep: tracking.open_parent(several, str(sweep), "", {}, ""), range(4)))
+    found = mlflow.MlflowClient(target.uri).search_experiments(filter_string="name = 'several at once'")
+    assert len(found) == 1
+    assert found[0].tags["mlflow.experimentKind"] == "custom_model_development"
+
+
+def test_a_deleted_experiment_is_refused(target: Target) -> None:
+    gone = Target(target.uri, "gone", target.artifacts)
+    tracking.check_server(gone)
+    client = mlflow.MlflowClient(target.uri)
+    client.delete_experiment(client.get_experiment_by_name("gone").experiment_id)
+    with pytest.raises(UserError, match="gone was deleted"):
+        tracking.check_server(gone)
+
+
+def test_two_processes_may_start_on_a_new_database(two_starters: tuple[Target, list[tuple[int, str]]]) -> None:
+    target, outcome = two_starters
+    assert outcome == [(0, ""), (0, "")]
+    assert mlflow.MlflowClient(target.uri).get_experiment_by_name("faces").artifact_location == target.artifacts
+
+
+@pytest.mark.parametrize("uri", ["sqlite:///{0}/file/mlflow.db", "{0}/mlruns", "nonsense://x"])
+def test_an_unusable_uri_is_refused(uri: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"cannot be used .*: choose another"):
+        tracking.check_server(find_target(uri.format(tmp_path), "faces", tmp_path))
+
+
+def test_where_runs_are_tracked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    here = tmp_path.resolve()
+    artifacts = (here / "my runs" / "mlartifacts").as_uri()
+    assert find_target(None, "faces", Path("my runs")) == Target(
+        f"sqlite:///{here}/my runs/mlflow.db", "faces", artifacts
+    )
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://host:5000/")
+    assert find_target(None, "faces", Path("my runs")) == Target("http://host:5000", "faces")
+    assert find_target("sqlite:///x.db", "faces", Path("my runs")).uri == f"sqlite:///{here}/x.db"
+
+
+def test_passwords_stay_out_of_run_folders(tmp_path: Path) -> None:
+    folder = make_run(tmp_path)
+    target = Target("https://me:secret@host/mlflow", "faces")
+    target.remember(folder, "1", end="")
+    assert folder.read("mlflow") == {"https://host/mlflow": {"run_id": "1", "end": ""}}
+
+
+def test_a_broken_history_is_named(tmp_path: Path) -> None:
+    folder = make_run(tmp_path)
+    folder.history.write_text('{"step": 0}\n')
+    with pytest.raises(UserError, match=r"history\.jsonl, line 1, is not a logged step"):
+        run_facts.curve(folder)
+
+
+def test_uncommitted_changes_are_told(tmp_path: Path) -> None:
+    folder = make_run(tmp_path)
+    folder.write("environment", {"commit": "abc123", "dirty": True})
+    assert run_facts.tags(folder)["commit"] == "abc123 with uncommitted changes"
+
+
+def test_mlflow_is_needed_only_for_tracking(tmp_path: Path) -> None:
+    code = """
+import sys
+sys.modules["mlflow"] = None  # as if it were not installed
+from pathlib import Path
+from agegender import tracking
+from agegender.tracking_target import find_target
+try:
+    tracking.check_server(find_target(None, "faces", Path(sys.argv[1])))
+except tracking.UserError as error:
+    print(error)
+"""
+    shown = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True
+    ).stdout
+    assert "pip install mlflow" in shown
+    assert "tracking=none" in shown

@@ -1,0 +1,196 @@
+"""Training end to end on drawn faces: repeatable, resumable, selected as the mode says, told by what it leaves."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+from safetensors.torch import load_file
+
+from agegender.errors import UserError
+from agegender.experiments import pack_of
+from agegender.predictions import read_predictions
+from agegender.runs import RunFolder, find_run
+from agegender.settings import check, config_folder, run_folder
+from agegender.training.fit import build_network, faces_of, fit, newest_checkpoint
+from agegender.verbs.train import train
+
+SHORT = (
+    "recipe.steps=4",
+    "recipe.batch_size=4",
+    "recipe.validate_every=2",
+    "recipe.checkpoint_every=2",
+    "tracking=none",
+)
+Overrides = Callable[..., list[str]]
+
+
+@pytest.fixture(autouse=True)
+def hydra() -> Iterator[None]:
+    with initialize_config_dir(config_folder(), version_base="1.3"):
+        yield
+
+
+def run(overrides: list[str]) -> tuple[DictConfig, RunFolder]:
+    config = compose("train", overrides=overrides)
+    train(config)
+    return config, run_folder(config, pack_of(config).digest)
+
+
+def test_the_same_command_twice_gives_bit_identical_predictions(overrides: Overrides, tmp_path: Path) -> None:
+    _, first = run(overrides(*SHORT))
+    _, second = run(overrides(*SHORT, f"paths.runs={tmp_path}/again"))
+    assert first.identity == second.identity
+    assert first.predictions.read_bytes() == second.predictions.read_bytes()
+
+
+@pytest.mark.parametrize("mode", ["sound", "faithful"])
+def test_an_interrupted_run_ends_as_if_it_had_not_been(
+    overrides: Overrides, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    words = (*SHORT, f"mode={mode}", "recipe.dropout=0.5", "recipe.steps=6")
+    _, whole = run(overrides(*words))
+    config = compose("train", overrides=overrides(*words, f"paths.runs={tmp_path}/cut"))
+    folder = run_folder(config, pack_of(config).digest)
+
+    class Cut(Exception):
+        pass
+
+    def cut_at(step: int) -> Callable[..., object]:
+        from agegender.data.batches import TrainingBatches
+
+        original = TrainingBatches.step
+
+        def wrapped(self: TrainingBatches, number: int) -> object:
+            if number == step:
+                raise Cut
+            return original(self, number)
+
+        return wrapped
+
+    with monkeypatch.context() as patch:
+        patch.setattr("agegender.data.batches.TrainingBatches.step", cut_at(5))
+        with pytest.raises(Cut):
+            train(config)
+    assert folder.state == "failed"
+    assert newest_checkpoint(folder.checkpoints)[1] == 4
+    train(config)
+    assert folder.state == "done"
+    assert folder.predictions.read_bytes() == whole.predictions.read_bytes()
+    ours, theirs = ([json.loads(x) for x in f.history.read_text().splitlines()] for f in (folder, whole))
+    assert [(x["step"], x["values"]) for x in ours] == [(x["step"], x["values"]) for x in theirs]
+
+
+def test_a_truncated_checkpoint_is_passed_over(overrides: Overrides, tmp_path: Path) -> None:
+    torch.save({"global_step": 2}, tmp_path / "step=2.ckpt")
+    (tmp_path / "step=4.ckpt").write_bytes((tmp_path / "step=2.ckpt").read_bytes()[:100])
+    assert newest_checkpoint(tmp_path) == (str(tmp_path / "step=2.ckpt"), 2)
+    assert newest_checkpoint(tmp_path / "nowhere") == (None, 0)
+
+
+def test_a_run_folder_tells_the_whole_story(overrides: Overrides) -> None:
+    config, folder = run(overrides(*SHORT))
+    assert folder.state == "done"
+    assert not folder.checkpoints.exists()
+    predictions = read_predictions(folder.predictions)
+    rows = faces_of(config, pack_of(config))["test"].table
+    assert predictions["image"].tolist() == rows["image"].tolist()
+    assert set(predictions["fold"]) == {0}
+    posterior = predictions.filter(like="age_p").drop(columns="age_pred")
+    assert posterior.shape[1] == 8 and (posterior.sum(axis=1) - 1).abs().max() < 1e-6
+    assert (posterior.to_numpy().argmax(1) == predictions["age_pred"]).all()
+    exact = (predictions["age_true"] == predictions["age_pred"]).mean()
+    assert folder.read("metrics")["test/age_exact"] == pytest.approx(exact)
+    assert folder.read("metrics")["parameters"] == 7_614_634
+    assert folder.read("environment")["versions"]["torch"] == torch.__version__.split("+")[0]
+    build_network(config).load_state_dict(load_file(folder.weights))
+    assert find_run(folder.path.parent, folder.identity[:-3]) == folder
+    assert find_run(folder.path.parent, folder.identity.rsplit("-", 1)[1][:4]) == folder
+
+
+def test_the_weights_evaluated_are_the_best_on_validation(overrides: Overrides) -> None:
+    """With one checkpoint at a good rate and the rest ruined by a huge one, sound mode must go back to the good one."""
+    words = (
+        *SHORT,
+        "recipe.validate_every=1",
+        "recipe.optimizer=sgd",
+        "+recipe.momentum=0.9",
+        "recipe.learning_rate=3",
+    )
+    _, folder = run(overrides(*words))
+    lines = [json.loads(line)["values"] for line in folder.history.read_text().splitlines()]
+    scores = [line["val/score"] for line in lines if "val/score" in line]
+    assert len(scores) == 4
+    config = compose("train", overrides=overrides(*words))
+    validation = faces_of(config, pack_of(config))["validation"]
+    from agegender.data.batches import EvaluationBatches
+
+    network = build_network(config)
+    network.load_state_dict(load_file(folder.weights))
+    with torch.inference_mode():
+        batch = EvaluationBatches(validation, size=227, batch_size=128)[0]
+        logits = network.eval()(batch["images"])
+    shares = []
+    for task, labels in batch["labels"].items():
+        known = labels >= 0
+        shares.append(float((logits[task].argmax(1) == labels)[known].float().mean()))
+    assert sum(shares) / len(shares) == pytest.approx(max(scores))
+
+
+def test_faces_without_a_label_count_for_the_other_task_only(overrides: Overrides) -> None:
+    parts = {}
+    for system in ("lmtcnn_2_1", "lmtcnn_2_1_age", "lmtcnn_2_1_gender"):
+        config = compose("train", overrides=overrides(f"system={system}", "protocol=subject_exclusive"))
+        parts[system] = pd.concat([part.table for part in faces_of(config, pack_of(config)).values()])
+    assert parts["lmtcnn_2_1"]["gender"].isna().any()
+    assert parts["lmtcnn_2_1_gender"]["gender"].notna().all()
+    assert len(parts["lmtcnn_2_1_gender"]) < len(parts["lmtcnn_2_1"])
+    assert parts["lmtcnn_2_1_age"]["age_group"].notna().all()
+
+
+def test_what_can_change_a_result_changes_the_identity_and_nothing_else_does(overrides: Overrides, packs: Path) -> None:
+    def identity(*more: str) -> str:
+        config = compose("train", overrides=overrides(*more))
+        return run_folder(config, pack_of(config).digest).identity
+
+    base = identity()
+    for more in (
+        "fold=1",
+        "seed=1",
+        "mode=faithful",
+        "recipe.steps=7",
+        "system=lmtcnn_2_1_age",
+        "precision=bf16-mixed",
+    ):
+        assert identity(more) != base, more
+    assert identity("protocol=subject_exclusive") != base != identity("protocol.validation=0.2")
+    for more in ("trainer.workers=2", "tracking=none", "trainer.threads=2", "recipe.checkpoint_every=7"):
+        assert identity(more) == base, more
+    assert identity("system=lmtcnn_2_1_gender") == identity("system=lmtcnn_2_1_gender", "system.title=Other")
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ("fold=5", "fold=5"),
+        ("recipe.steps=-1", "recipe.steps=-1"),
+        ("recipe.batch_size=0", "recipe.batch_size=0"),
+        ("mode=quick", "mode=quick"),
+        ("data.size=200", "data.size=200 is smaller than the 227"),
+        ("seed=-1", "seed=-1"),
+        ("seed=x", "seed=x"),
+    ],
+)
+def test_values_no_run_can_have_are_refused(overrides: Overrides, more: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        check(compose("train", overrides=overrides(more)))
+
+
+def test_fit_needs_labels_for_its_parts(overrides: Overrides, packs: Path) -> None:
+    config = compose("train", overrides=overrides("protocol=utkface_exact"))
+    with pytest.raises(UserError, match="utkface_exact"):
+        fit(config, pack_of(config), RunFolder(packs / "never"))
