@@ -103,7 +103,7 @@ def compare(source: Path, faces: int, size: int, pairs: int, workers: int) -> No
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--source", type=Path)
-    parser.add_argument("--faces", type=int, default=6000)
+    parser.add_argument("--faces", type=int, default=8000)
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--workers", type=int, default=os.cpu_count())

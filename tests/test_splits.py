@@ -118,8 +118,8 @@ def test_digest_follows_the_data_and_nothing_else() -> None:
     ]
     assert digest(same) == digest(rows)
     assert digest(rows, protocol="a") == digest(rows, protocol="a") != digest(rows)
-    changed = [rows.assign(gender=1), rows[::-1], rows[:-1], rows.assign(subject="s")]
-    assert len({digest(rows), *map(digest, changed)}) == 5
+    changed = [rows.assign(gender=1), rows[::-1], rows[:-1], rows.assign(subject="s"), rows.assign(age_label="x")]
+    assert len({digest(rows), *map(digest, changed)}) == 6
 
 
 def test_digest_is_the_same_with_every_pandas() -> None:

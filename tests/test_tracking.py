@@ -16,10 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from agegender import run_facts, tracking
 from agegender.errors import UserError
 from agegender.runs import RunFolder, identity
-from agegender.tracking_target import Target, find_target
+from agegender.tracking import facts
+from agegender.tracking import server as tracking
+from agegender.tracking.target import Target, find_target
 
 mlflow = pytest.importorskip("mlflow")
 pytestmark = pytest.mark.xdist_group("mlflow")  # one worker, so that database and server are made once
@@ -30,8 +31,8 @@ STARTED = 1_700_000_000.0
 def two_starters(tmp_path_factory: pytest.TempPathFactory) -> tuple[Target, list[tuple[int, str]]]:
     """Where two processes that started at once made their database, and their exit statuses and error streams."""
     code = (
-        "import sys; from pathlib import Path; from agegender import tracking, tracking_target;"
-        "tracking.check_server(tracking_target.find_target(None, 'faces', Path(sys.argv[1])))"
+        "import sys; from pathlib import Path; from agegender.tracking import server, target;"
+        "server.check_server(target.find_target(None, 'faces', Path(sys.argv[1])))"
     )
     runs = tmp_path_factory.mktemp("own") / "my runs"
     environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
@@ -404,6 +405,18 @@ def test_a_sweep_has_one_parent(target: Target) -> None:
     assert tracking.open_parent(target, "lmtcnn-2", "LMTCNN", {}, "") != first
 
 
+def test_an_announced_run_waits_and_then_runs(target: Target, tmp_path: Path) -> None:
+    parent = tracking.open_parent(target, "waiting-1", "waiting", {}, "")
+    folder = make_run(tmp_path)
+    tracking.announce(target, folder, parent=parent)
+    run_id = target.remembered(folder)["run_id"]
+    client = mlflow.MlflowClient(target.uri)
+    assert client.get_run(run_id).info.status == "SCHEDULED"
+    with tracking.follow(target, folder, system_metrics=False):
+        assert client.get_run(run_id).info.status == "RUNNING"
+    assert client.get_run(run_id).data.tags["mlflow.parentRunId"] == parent
+
+
 def test_an_experiment_is_created_once_by_many_at_once(target: Target) -> None:
     several = Target(target.uri, "several at once", target.artifacts)
     with ThreadPoolExecutor(4) as pool:
@@ -459,13 +472,13 @@ def test_a_broken_history_is_named(tmp_path: Path) -> None:
     folder = make_run(tmp_path)
     folder.history.write_text('{"step": 0}\n')
     with pytest.raises(UserError, match=r"history\.jsonl, line 1, is not a logged step"):
-        run_facts.curve(folder)
+        facts.curve(folder)
 
 
 def test_uncommitted_changes_are_told(tmp_path: Path) -> None:
     folder = make_run(tmp_path)
     folder.write("environment", {"commit": "abc123", "dirty": True})
-    assert run_facts.tags(folder)["commit"] == "abc123 with uncommitted changes"
+    assert facts.tags(folder)["commit"] == "abc123 with uncommitted changes"
 
 
 def test_mlflow_is_needed_only_for_tracking(tmp_path: Path) -> None:
@@ -473,8 +486,8 @@ def test_mlflow_is_needed_only_for_tracking(tmp_path: Path) -> None:
 import sys
 sys.modules["mlflow"] = None  # as if it were not installed
 from pathlib import Path
-from agegender import tracking
-from agegender.tracking_target import find_target
+from agegender.tracking import server as tracking
+from agegender.tracking.target import find_target
 try:
     tracking.check_server(find_target(None, "faces", Path(sys.argv[1])))
 except tracking.UserError as error:

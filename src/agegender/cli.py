@@ -53,8 +53,8 @@ def main() -> None:
         run(verb, words[1:])
     except UserError as error:
         fail(str(error))
-    except KeyboardInterrupt:
-        fail("interrupted; the same command goes on from where it stopped", status=130)
+    except KeyboardInterrupt as stop:
+        fail(str(stop) or "interrupted; the same command goes on from where it stopped", status=130)
 
 
 def run(verb: str, overrides: Sequence[str]) -> None:

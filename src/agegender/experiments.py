@@ -1,17 +1,21 @@
 """The jobs of an experiment: one function, used by every verb."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra import compose
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-from agegender.data.pack import Pack, open_pack
 from agegender.settings import check, config_folder, identity_keys, prepare_command, run_folder
+
+if TYPE_CHECKING:
+    from agegender.data.pack import Pack
 
 # A protocol reads one kind of data, so choosing other data on the command line lets go of the experiment's protocol.
 FOLLOWS = {"data": ("protocol",)}
@@ -69,6 +73,8 @@ def list_jobs(overrides: Sequence[str], params: Mapping[str, str] | None) -> lis
 
 def pack_of(config: DictConfig) -> Pack:
     """Open the pack a configuration reads; UserError with the command that builds it when it is missing or stale."""
+    from agegender.data.pack import open_pack  # brings pandas, which `--help` need not wait for
+
     return open_pack(
         Path(config.data.pack),
         dataset=config.data.name,

@@ -21,7 +21,8 @@ READERS: dict[str, Callable[..., tuple[pd.DataFrame, Dropped]]] = {
 }
 
 # What makes two data sets the same: faces, where known their bytes, labels and folds; not where a row was found.
-DEFINING = ["age_group", "age_years", "fold", "gender", "image", "sha256", "subject"]
+TEXT = ["age_label", "gender_label", "image", "sha256", "subject"]
+DEFINING = sorted(["age_group", "age_years", "fold", "gender", *TEXT])
 
 
 def read_rows(dataset: str, root: Path | str, **options: str | None) -> tuple[pd.DataFrame, Dropped]:
@@ -82,6 +83,6 @@ def digest(rows: pd.DataFrame, **extra: object) -> str:
     Hashed is a CSV of the columns of `DEFINING` that are there; it does not depend on pandas' version or on dtypes.
     """
     columns = rows.filter(DEFINING)
-    numbers = columns.columns.difference(["image", "sha256", "subject"])
+    numbers = columns.columns.difference(TEXT)
     table = columns.astype(dict.fromkeys(numbers, "Int64")).astype("string").to_csv(index=False, lineterminator="\n")
     return hashlib.sha256(f"{json.dumps(extra, sort_keys=True)}\n{table}".encode()).hexdigest()

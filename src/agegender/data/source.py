@@ -4,7 +4,7 @@ import hashlib
 import os
 import zipfile
 import zlib
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -65,8 +65,8 @@ class Zip:
         except zipfile.BadZipFile as error:
             raise UserError(f"{path} is a broken archive ({error}): copy or download it again") from error
         for name in self._archive.namelist():
-            inside = PurePosixPath(name.replace("\\", "/"))
-            if inside.is_absolute() or ".." in inside.parts:
+            inside = name.replace("\\", "/")
+            if inside.startswith("/") or ".." in inside.split("/"):
                 self._archive.close()
                 raise UserError(f"{path} has an entry '{name}' that points outside the archive: refused, pack it anew")
 

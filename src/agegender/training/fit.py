@@ -109,7 +109,7 @@ def _train(
     )
     validation = EvaluationBatches(parts["validation"], size=size, batch_size=EVALUATION_BATCH)
     best = ModelCheckpoint(folder.checkpoints, "best", monitor="val/score", mode="max", save_weights_only=True)
-    trainer = _trainer(config, folder, mirror, [best])
+    trainer = build_trainer(config, folder, mirror, [best])
     trainer.fit(
         module,
         loader(training, config.trainer.workers),
@@ -124,9 +124,10 @@ def _train(
     return state
 
 
-def _trainer(
+def build_trainer(
     config: DictConfig, folder: RunFolder, mirror: Callable[[], None] | None, callbacks: list[Callback]
 ) -> pl.Trainer:
+    """Build Lightning's Trainer for a run: budgets in steps, the curve and the checkpoints in the run's folder."""
     recipe = config.recipe
     periodic = ModelCheckpoint(
         folder.checkpoints, "{step}", monitor="step", mode="max", every_n_train_steps=recipe.checkpoint_every

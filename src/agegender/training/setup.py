@@ -12,7 +12,7 @@ from agegender.environment import describe_environment
 from agegender.runs import RunFolder
 
 if TYPE_CHECKING:
-    from agegender.tracking_target import Target
+    from agegender.tracking.target import Target
 
 
 def set_up(folder: RunFolder, config: DictConfig, keys: Mapping[str, Any]) -> None:
@@ -28,6 +28,6 @@ def tracking_target(config: DictConfig) -> Target | None:
     """Return where a run is tracked; None with tracking=none, where MLflow need not be installed."""
     if config.tracking.name == "none":
         return None
-    from agegender.tracking_target import find_target
+    from agegender.tracking.target import find_target
 
     return find_target(config.tracking.uri, config.tracking.experiment, Path(config.paths.runs))

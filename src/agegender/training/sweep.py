@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from agegender.errors import UserError
+from agegender.errors import exit_on_user_error
 from agegender.runs import RunFolder
 
 if TYPE_CHECKING:
     from agegender.experiments import Job
-    from agegender.tracking_target import Target
+    from agegender.tracking.target import Target
 
 log = logging.getLogger(__name__)
 
@@ -29,14 +29,9 @@ class Sweep(Callback):
         from agegender.experiments import list_jobs
 
         try:
-            if config.trainer.get("devices", 1) != 1:
-                raise UserError(
-                    "a sweep runs one device per job: leave trainer.devices at 1, or run a single job with DDP"
-                )
-            self.jobs = list_jobs(config.hydra.overrides.task, config.hydra.sweeper.params)
-            self.tracked = _announce(config, self.jobs)
-        except UserError as error:
-            raise SystemExit(f"agegender: {error}") from None
+            with exit_on_user_error():
+                self.jobs = list_jobs(config.hydra.overrides.task, config.hydra.sweeper.params)
+                self.tracked = _announce(config, self.jobs)
         except Exception as error:
             # Hydra turns an exception of a callback into a warning and would go on with the jobs.
             traceback.print_exc()
@@ -63,7 +58,7 @@ class Sweep(Callback):
 
 def _announce(config: DictConfig, jobs: list[Job]) -> tuple[Target, str] | None:
     """Open the parent run and a child run per job, so that parallel jobs need not race for them."""
-    from agegender.tracking import check_server, mirror, open_parent
+    from agegender.tracking.server import announce, check_server, open_parent
     from agegender.training.setup import set_up, tracking_target
 
     target = tracking_target(config)
@@ -81,7 +76,7 @@ def _announce(config: DictConfig, jobs: list[Job]) -> tuple[Target, str] | None:
         folder = RunFolder(job.run)
         if folder.state == "missing":
             set_up(folder, job.config, job.keys)
-        mirror(target, folder, parent=parent)
+        announce(target, folder, parent=parent)
     return target, parent
 
 
@@ -97,7 +92,7 @@ def _conclude(jobs: list[Job], target: Target, parent: str) -> None:
     from agegender.report.records import load_records
     from agegender.report.render import to_markdown
     from agegender.report.table import build_table
-    from agegender.tracking import close_parent
+    from agegender.tracking.server import close_parent
 
     records = load_records(jobs)
     table = build_table(records, (), {"experiment": "Results"})

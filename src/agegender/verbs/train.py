@@ -45,7 +45,7 @@ def main(config: DictConfig) -> None:
 def train(config: DictConfig) -> None:
     """Train one run to its done mark; with tracking, the server is asked before any work is done."""
     from agegender.experiments import pack_of
-    from agegender.tracking import check_server, follow
+    from agegender.tracking.server import check_server, follow
     from agegender.training.setup import set_up, tracking_target
 
     check(config)
@@ -54,10 +54,10 @@ def train(config: DictConfig) -> None:
     if folder.state == "done":
         log.info("%s is done: %s", folder.identity, folder.path)
         return
-    log.info("%s: training", folder.identity)
     target = tracking_target(config)
     if target:
         check_server(target)
+    log.info("%s: training", folder.identity)
     set_up(folder, config, identity_keys(config, pack.digest))
     with logging_to(folder):
         if target is None:

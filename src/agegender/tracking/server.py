@@ -14,9 +14,9 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from agegender import run_facts
 from agegender.errors import UserError
-from agegender.tracking_target import Target, end_of, mlflow_settings, one_at_a_time, reason, sqlite_file
+from agegender.tracking import facts
+from agegender.tracking.target import Target, end_of, mlflow_settings, one_at_a_time, reason, sqlite_file
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -78,7 +78,7 @@ def close_parent(target: Target, parent: str, table: str, metrics: Mapping[str, 
     client = _client(target.uri)
     client.set_tag(parent, NOTE, table)
     now = int(time.time() * 1000)
-    _log(client, parent, [run_facts.Point(name, value, now, step=0) for name, value in metrics.items()])
+    _log(client, parent, [facts.Point(name, value, now, step=0) for name, value in metrics.items()])
     _terminate(client, parent, "FAILED" if failed else "FINISHED")
 
 
@@ -97,11 +97,18 @@ def mirror(target: Target, folder: RunFolder, *, parent: str | None = None, afte
         return after
     if run.info.status != "RUNNING":
         _reopen(client, run)
-    points, lines = run_facts.curve(folder, after)
+    points, lines = facts.curve(folder, after)
     _log(client, run.info.run_id, points)
     if end_of(folder):
         _close(client, target, folder, run.info.run_id)
     return lines
+
+
+def announce(target: Target, folder: RunFolder, *, parent: str) -> None:
+    """Make sure that a run of a sweep is on the server; one that has not ended is shown as waiting for its turn."""
+    mirror(target, folder, parent=parent)
+    if not end_of(folder):
+        _client(target.uri).update_run(target.remembered(folder)["run_id"], status="SCHEDULED")
 
 
 @contextmanager
@@ -210,8 +217,8 @@ def _known_run(client: MlflowClient, target: Target, folder: RunFolder) -> Run |
 
 
 def _create(client: MlflowClient, target: Target, folder: RunFolder) -> Run:
-    facts = (run_facts.started(folder), run_facts.tags(folder), run_facts.title(folder))
-    run = client.create_run(_experiment(client, target), *facts)
+    known = (facts.started(folder), facts.tags(folder), facts.title(folder))
+    run = client.create_run(_experiment(client, target), *known)
     target.remember(folder, run.info.run_id, end="")
     _describe(client, folder, run.info.run_id)
     return run
@@ -222,10 +229,10 @@ def _describe(client: MlflowClient, folder: RunFolder, run_id: str) -> None:
     from mlflow.entities import Dataset, DatasetInput, InputTag, Param, RunTag
 
     # MLflow takes 6000 characters of a parameter and 36 of a digest.
-    params = [Param(key, value[:6000]) for key, value in run_facts.parameters(folder).items()]
-    client.log_batch(run_id, params=params, tags=[RunTag(*tag) for tag in run_facts.tags(folder).items()])
+    params = [Param(key, value[:6000]) for key, value in facts.parameters(folder).items()]
+    client.log_batch(run_id, params=params, tags=[RunTag(*tag) for tag in facts.tags(folder).items()])
     inputs = []
-    for data in run_facts.fold_data(folder):
+    for data in facts.fold_data(folder):
         profile = None if data.faces is None else json.dumps({"num_rows": data.faces})
         dataset = Dataset(data.name, data.digest[:36], "local", json.dumps({"uri": data.source}), profile=profile)
         inputs.append(DatasetInput(dataset, [InputTag("mlflow.data.context", data.context)]))
@@ -242,7 +249,7 @@ def _reopen(client: MlflowClient, run: Run) -> None:
 def _close(client: MlflowClient, target: Target, folder: RunFolder, run_id: str) -> None:
     """Send what a run has at its end, once, and end it at the time of its mark."""
     _describe(client, folder, run_id)  # again: the first time may have been cut short
-    _log(client, run_id, run_facts.results(folder))
+    _log(client, run_id, facts.results(folder))
     for name in ARTIFACTS:
         if (folder.path / name).exists():
             client.log_artifact(run_id, str(folder.path / name))
@@ -251,7 +258,7 @@ def _close(client: MlflowClient, target: Target, folder: RunFolder, run_id: str)
         client.set_tag(run_id, "error", failure["error"])
         client.set_tag(run_id, NOTE, f"{failure['error']}\n\n```\n{failure.get('traceback', '')}\n```")
     status, mark = ("FAILED", "failed.json") if failure else ("FINISHED", "done")
-    _terminate(client, run_id, status, run_facts.written(folder, mark))
+    _terminate(client, run_id, status, facts.written(folder, mark))
     target.remember(folder, run_id, end=end_of(folder))
 
 
@@ -263,7 +270,7 @@ def _leave(target: Target, folder: RunFolder, parent: str | None, after: int) ->
         _terminate(_client(target.uri), target.remembered(folder)["run_id"], "KILLED")
 
 
-def _log(client: MlflowClient, run_id: str, points: Iterable[run_facts.Point]) -> None:
+def _log(client: MlflowClient, run_id: str, points: Iterable[facts.Point]) -> None:
     from mlflow.entities import Metric
 
     client.log_batch(run_id, metrics=[Metric(*point) for point in points])  # which cuts batches of 1000 itself

@@ -1,0 +1,186 @@
+"""The command line as a user meets it: real processes, their output and exit status."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+SHORT = [
+    "recipe.steps=2",
+    "recipe.batch_size=4",
+    "recipe.validate_every=2",
+    "trainer.threads=1",
+    "trainer.progress=false",
+]
+pytestmark = pytest.mark.xdist_group("cli")
+
+
+def agegender(*words: str, cwd: Path, status: int = 0) -> str:
+    """Run the command and return what it printed, both streams."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")}
+    command = [sys.executable, "-c", "from agegender.cli import main; main()", *words]
+    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300)
+    output = done.stdout + done.stderr
+    assert done.returncode == status, output
+    return output
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A working folder with a pack of drawn faces, as `agegender prepare` leaves it."""
+    folder = tmp_path_factory.mktemp("a desk of mine")
+    drawn = ["data.generate.faces=90", "data.generate.users=20", "data.generate.size=64"]
+    output = agegender("prepare", "data=generated", *drawn, "workers=1", cwd=folder)
+    assert "faces kept" in output
+    return folder
+
+
+@pytest.fixture(scope="module")
+def swept(desk: Path) -> Path:
+    """The desk after a sweep of two systems over two folds, tracked in MLflow."""
+    output = agegender("train", "-m", "experiment=demo", "fold=0,1", *SHORT, cwd=desk)
+    assert "4 runs: 0 done, 4 to do" in output
+    assert "4 of 4 runs are done" in output
+    return desk
+
+
+def one_sentence(output: str) -> str:
+    """The message of a command that refused: one line, no traceback."""
+    assert "Traceback" not in output
+    lines = [line for line in output.splitlines() if line.strip()]
+    assert len(lines) == 1, output
+    return lines[0]
+
+
+def test_help_names_the_verbs_and_loads_nothing(tmp_path: Path) -> None:
+    output = agegender("--help", cwd=tmp_path)
+    for verb in ("prepare", "train", "report", "track"):
+        assert f"  {verb} " in output
+    assert "annotated gender" in output
+    loaded = [sys.executable, "-c", "import sys, agegender.cli; print(*sys.modules)"]
+    modules = subprocess.run(loaded, capture_output=True, text=True, check=True).stdout.split()
+    assert not {"torch", "pandas", "hydra", "mlflow", "matplotlib"} & set(modules)
+
+
+@pytest.mark.parametrize("verb", ["prepare", "train", "report", "track"])
+def test_each_verb_explains_itself_without_loading_torch(verb: str, tmp_path: Path) -> None:
+    words = f"import sys; sys.argv = ['agegender', '{verb}', '--help']\nfrom agegender.cli import main\n"
+    check = "try:\n    main()\nfinally:\n    print('LOADED', *sys.modules)"
+    done = subprocess.run([sys.executable, "-c", words + check], capture_output=True, text=True, cwd=tmp_path)
+    help_text, _, modules = done.stdout.partition("LOADED")
+    assert f"agegender {verb}" in help_text
+    assert not {"torch", "pandas", "mlflow", "matplotlib"} & set(modules.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["trian"], "did you mean 'train'?"),
+        (["train", "system=lmtcnn"], "system=lmtcnn: there is no such system; choose from levi_hassner_tf"),
+        (["train", "experiment=lmtcn"], "experiment=lmtcn: there is no such experiment; choose from demo, lmtcnn"),
+        (["train", "sytem=lmtcnn_2_1"], "there is no setting 'sytem'"),
+        (["train", "recipe.step=5"], "there is no setting 'recipe.step'"),
+        (["train", "fold=5"], "fold=5: there are five folds"),
+        (["train", "recipe.steps=-3"], "recipe.steps=-3 must be"),
+        (["train", "-m", "experiment=demo", "fold=0,5"], "fold=5: there are five folds"),
+        (["train", "protocol=utkface_exact"], "utkface_exact"),
+        (["train", "data=utkface"], "agegender prepare data=utkface data.source=/path/to/it"),
+        (["prepare", "data=utkface"], "data.source is not set"),
+        (["prepare", "data=utkface", "data.source=nowhere.zip"], "nowhere.zip does not exist"),
+        (["report"], "report needs an experiment"),
+        (["report", "experiment=demo", "recipe.steps=77"], "none of the 10 runs"),
+        (["track"], "names no run folder"),
+        (["train", "tracking.uri=http://127.0.0.1:9"], "http://127.0.0.1:9 does not answer"),
+    ],
+)
+def test_mistakes_end_in_one_sentence(desk: Path, words: list[str], message: str) -> None:
+    elsewhere = [] if words == ["trian"] else ["paths.runs=other"]
+    assert message in one_sentence(agegender(*words, *elsewhere, cwd=desk, status=2))
+
+
+def test_a_broken_archive_is_named(tmp_path: Path) -> None:
+    (tmp_path / "faces.zip").write_bytes(b"PK but no archive")
+    output = agegender("prepare", "data=utkface", "data.source=faces.zip", cwd=tmp_path, status=2)
+    assert "faces.zip" in one_sentence(output)
+
+
+def test_a_sweep_leaves_complete_run_folders(swept: Path) -> None:
+    folders = sorted(p.parent for p in (swept / "runs").glob("*/done"))
+    assert len(folders) == 4
+    for folder in folders:
+        names = {p.name for p in folder.iterdir()}
+        assert names >= {"config.yaml", "identity.json", "environment.json", "history.jsonl", "metrics.json"}
+        assert names >= {"predictions.csv", "weights.safetensors", "train.log", "mlflow.json"}
+    left = {p.name for p in swept.iterdir()}
+    assert left == {"data", "runs"}, "Hydra wrote folders of its own"
+
+
+def test_a_sweep_shows_in_mlflow_as_one_parent_with_its_runs(swept: Path) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{swept / 'runs' / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("agegender-bench")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id])
+    (parent,) = (run for run in runs if "mlflow.parentRunId" not in run.data.tags)
+    children = [run for run in runs if run is not parent]
+    assert len(children) == 4
+    assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parent.info.run_id}
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert "LMTCNN-2-1" in parent.data.tags["mlflow.note.content"]
+    for run in children:
+        assert run.data.tags.keys() >= {"system", "fold", "seed", "protocol", "mode", "data"}
+        assert "test/age_exact" in run.data.metrics
+        assert {d.dataset.name for d in run.inputs.dataset_inputs}
+
+
+def test_the_same_command_again_does_nothing(swept: Path) -> None:
+    before = {p: p.stat().st_mtime_ns for p in (swept / "runs").glob("*/predictions.csv")}
+    output = agegender("train", "-m", "experiment=demo", "fold=0,1", *SHORT, cwd=swept)
+    assert "4 runs: 4 done, 0 to do" in output
+    assert before == {p: p.stat().st_mtime_ns for p in (swept / "runs").glob("*/predictions.csv")}
+
+
+def test_a_report_shows_what_is_there_and_what_is_missing(swept: Path) -> None:
+    agegender("report", "experiment=demo", *SHORT, cwd=swept)
+    report = swept / "reports" / "demo"
+    text = (report / "table.md").read_text()
+    assert "LMTCNN-2-1" in text and "(2/5 folds)" in text
+    assert "fold 4, seed 0: missing: not run yet" in text
+    assert {p.suffix for p in report.iterdir() if p.is_file()} == {".md", ".tex", ".csv"}
+    assert (report / "figures" / "folds.png").stat().st_size > 10_000
+    table = pd.read_csv(report / "table.csv")
+    exact = table[(table["system"] == "lmtcnn_2_1") & (table["metric"] == "age_exact")]
+    runs = {p.parent.name for p in (swept / "runs").glob("lmtcnn_2_1-*/done")}
+    assert {name for cell in exact["runs"].dropna() for name in cell.split()} == runs
+
+
+def test_runs_are_sent_elsewhere_once(swept: Path) -> None:
+    uri = f"tracking.uri='sqlite:///{swept / 'elsewhere' / 'mlflow.db'}'"
+    assert "4 runs sent" in agegender("track", uri, cwd=swept)
+    assert "0 runs sent" in agegender("track", uri, cwd=swept)
+
+
+def test_a_failing_job_leaves_the_others_alone(desk: Path) -> None:
+    words = ["recipe.optimizer=lion,adamw", "experiment=demo", "system=lmtcnn_2_1", "fold=0", "paths.runs=failing"]
+    output = agegender("train", "-m", *words, *SHORT, cwd=desk, status=1)
+    assert "1 of 2 runs are done" in output
+    assert "failed: recipe.optimizer=lion is unknown: choose sgd or adamw" in output
+    assert "Traceback" not in output
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{desk / 'failing' / 'mlflow.db'}")
+    runs = client.search_runs([e.experiment_id for e in client.search_experiments()])
+    assert sorted(run.info.status for run in runs) == ["FAILED", "FAILED", "FINISHED"], (
+        "a run and its parent failed, the other did not"
+    )
+
+
+def test_a_sweep_runs_on_several_processes(desk: Path) -> None:
+    words = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "experiment=demo", "system=lmtcnn_2_1", "fold=0,1"]
+    output = agegender("train", "-m", *words, "tracking=none", "paths.runs=parallel", *SHORT, cwd=desk)
+    assert "2 of 2 runs are done" in output
+    assert not (desk / "parallel" / "mlflow.db").exists()

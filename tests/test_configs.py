@@ -1,0 +1,123 @@
+"""Every YAML composes, says what exists, and trains: nothing in conf/ or experiments/ can rot unseen."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf
+
+from agegender import list_models
+from agegender.data.manifest import READERS
+from agegender.data.protocols import PROTOCOLS
+from agegender.experiments import expand, list_jobs, narrowed, swept_by
+from agegender.heads import HEADS
+from agegender.report.published import read_published
+from agegender.settings import check, config_folder
+from agegender.training.fit import build_network
+from agegender.verbs.train import train
+
+CONF = Path(config_folder())
+TESTS = Path(__file__).parent
+
+
+def names(group: str) -> list[str]:
+    return sorted(file.stem for file in (CONF / group).glob("*.yaml"))
+
+
+@pytest.fixture(autouse=True)
+def hydra() -> Iterator[None]:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        yield
+
+
+@pytest.mark.parametrize("verb", ["prepare", "train", "report", "track"])
+def test_each_verb_composes(verb: str) -> None:
+    assert compose(verb).paths.runs == "runs"
+
+
+@pytest.mark.parametrize("system", names("system"))
+def test_each_system_trains_one_real_step(system: str, overrides: Callable[..., list[str]], tmp_path: Path) -> None:
+    config = compose("train", overrides=overrides(f"system={system}", "debug=one_step", "tracking=none"))
+    train(config)
+    (done,) = (tmp_path / "runs").glob(f"{system}-*/done")
+    metrics = (done.parent / "metrics.json").read_text()
+    assert all(f"test/{task}_n" in metrics for task in config.system.heads)
+
+
+@pytest.mark.parametrize("recipe", names("recipe"))
+def test_each_recipe_trains_one_real_step(recipe: str, overrides: Callable[..., list[str]], tmp_path: Path) -> None:
+    words = (f"recipe={recipe}", "debug=one_step", "tracking=none", "system=lmtcnn_2_1_gender")
+    train(compose("train", overrides=overrides(*words)))
+    assert list((tmp_path / "runs").glob("*/done"))
+
+
+@pytest.mark.parametrize("data", names("data"))
+def test_each_data_set_has_a_reader_and_a_protocol_that_fits(data: str) -> None:
+    config = compose("train", overrides=[f"data={data}"])
+    assert config.data.name in READERS
+    assert config.data.name in PROTOCOLS[config.protocol.name].datasets
+
+
+@pytest.mark.parametrize("group", ["trainer", "tracking", "debug"])
+def test_each_other_choice_composes(group: str) -> None:
+    for name in names(group):
+        check(compose("train", overrides=[f"{group}={name}"]))
+
+
+def test_names_in_yaml_and_code_are_the_same() -> None:
+    assert set(names("model")) == set(list_models())
+    assert set(names("protocol")) == set(PROTOCOLS)
+    assert set(names("head")) == set(HEADS)
+    assert set(names("data")) == set(READERS)
+    for system in names("system"):
+        config = compose("train", overrides=[f"system={system}"])
+        assert config.system.name == system
+        assert list(build_network(config).heads) == list(config.system.heads)
+
+
+def test_every_model_has_its_counts_tested() -> None:
+    text = (TESTS / "test_models.py").read_text()
+    assert all(f'("{name}", (' in text for name in list_models())
+
+
+@pytest.mark.parametrize("experiment", names("experiment"))
+def test_each_experiment_lists_its_jobs(experiment: str, overrides: Callable[..., list[str]]) -> None:
+    text = (CONF / "experiment" / f"{experiment}.yaml").read_text()
+    assert text.startswith("# @package _global_\n#")
+    assert "Expected" in text and "Cost" in text and f"experiment={experiment}" in text
+    assert "override" not in text and "hydra.mode" not in text
+    read_published(OmegaConf.create(text).table.published)
+    words = [f"experiment={experiment}", "data=generated", *overrides()]
+    params = {key: value for key, value in _params(experiment).items() if key not in ("data", "protocol")}
+    jobs = list_jobs(words, params)
+    assert len({job.identity for job in jobs}) == len(jobs) == len(expand(words, params))
+    assert {job.fold for job in jobs} == set(range(5))
+    first = [job.system for job in jobs if job.fold == 0]
+    assert first == _params(experiment)["system"].split(","), "rows stand in the order of the experiment"
+
+
+def _params(experiment: str) -> dict[str, str]:
+    config = compose("train", overrides=[f"experiment={experiment}"], return_hydra_config=True)
+    HydraConfig.instance().set_config(config)
+    return dict(config.hydra.sweeper.params)
+
+
+def test_the_command_line_narrows_a_sweep() -> None:
+    swept = swept_by(["experiment=lmtcnn", "data=utkface"])
+    assert swept == ["data", "protocol", "system", "fold"]
+    drop = "~hydra.sweeper.params."
+    assert narrowed(["experiment=lmtcnn", "fold=0"], swept) == [f"{drop}fold"]
+    assert narrowed(["data=utkface"], swept) == [f"{drop}data", f"{drop}protocol"]
+    assert narrowed(["experiment=lmtcnn"], swept) == []
+    assert swept_by(["experiment=nothing_such"]) == swept_by(["fold=0"]) == []
+
+
+def test_expansion_is_hydras() -> None:
+    assert expand(["seed=3", "fold=0,1"], {"system": "a,b"}) == [
+        ["system=a", "seed=3", "fold=0"],
+        ["system=a", "seed=3", "fold=1"],
+        ["system=b", "seed=3", "fold=0"],
+        ["system=b", "seed=3", "fold=1"],
+    ]
