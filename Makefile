@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint clean
+.PHONY: demo test clean
 
 # Rebuilt when what it is made from changes.
 $(VENV)/.installed: pyproject.toml constraints.txt

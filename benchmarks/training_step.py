@@ -45,7 +45,7 @@ class Clock(pl.Callback):
 
 
 def median_step(times: list[float]) -> float:
-    return statistics.median(np.diff(times)[WARM_UP:].tolist())
+    return float(np.median(np.diff(times)[WARM_UP:]))
 
 
 def noise_faces(folder: Path, count: int, tasks: list[str]) -> Faces:
@@ -74,8 +74,8 @@ def bare(config: DictConfig, module: FaceModule, batches: TrainingBatches) -> fl
     for _ in range(config.recipe.steps):
         optimizer.zero_grad()
         logits = network(batch["images"])
-        loss = torch.stack([network.heads[task].loss(x, batch["labels"][task]) for task, x in logits.items()]).sum()
-        loss.backward()
+        losses = [module.head(task).loss(x, batch["labels"][task]) for task, x in logits.items()]
+        torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(network.parameters(), config.recipe.clip_norm)
         optimizer.step()
         times.append(time.perf_counter())
@@ -108,7 +108,7 @@ def main() -> None:
     logging.getLogger("agegender").setLevel(logging.WARNING)
     words = [f"system={args.system}", f"recipe.steps={args.steps + WARM_UP}", f"recipe.batch_size={args.batch_size}"]
     # Neither side validates or writes checkpoints while it is timed.
-    late = ["recipe.validate_every=1000000", "recipe.checkpoint_every=1000000", "trainer.progress=false"]
+    late = ["recipe.validate_every=1000000", "trainer.progress=false"]
     with initialize_config_dir(config_folder(), version_base="1.3"):
         config = compose("train", overrides=[*words, *late])
     print(f"{args.system}, batch {args.batch_size}, {torch.get_num_threads()} threads, torch {torch.__version__}")

@@ -37,6 +37,6 @@ def overrides(packs: Path, tmp_path: Path) -> Callable[..., list[str]]:
 
     def make(*more: str) -> list[str]:
         here = [f"paths.runs={tmp_path}/runs", f"paths.reports={tmp_path}/reports", f"data.pack='{packs}'"]
-        return [*here, "trainer.progress=false", "trainer.threads=1", *more]
+        return [*here, "trainer.progress=false", "trainer.threads=1", "trainer.accelerator=cpu", *more]
 
     return make

@@ -13,9 +13,9 @@ SHORT = [
     "recipe.batch_size=4",
     "recipe.validate_every=2",
     "trainer.threads=1",
+    "trainer.accelerator=cpu",
     "trainer.progress=false",
 ]
-pytestmark = pytest.mark.xdist_group("cli")
 
 
 def agegender(*words: str, cwd: Path, status: int = 0) -> str:
@@ -90,6 +90,10 @@ def test_each_verb_explains_itself_without_loading_torch(verb: str, tmp_path: Pa
         (["train", "data=utkface"], "agegender prepare data=utkface data.source=/path/to/it"),
         (["prepare", "data=utkface"], "data.source is not set"),
         (["prepare", "data=utkface", "data.source=nowhere.zip"], "nowhere.zip does not exist"),
+        (["train", "experiment=demo"], "an experiment is a sweep: add -m"),
+        (["train", "-m", "system=lmtcn,lmtcnn_2_1"], "system=lmtcn: there is no such system"),
+        (["train", "-m", "recipe.step=1,2"], "there is no setting 'recipe.step'"),
+        (["train", "data.source=(a"], "data.source=(a cannot be read: quote"),
         (["report"], "report needs an experiment"),
         (["report", "experiment=demo", "recipe.steps=77"], "none of the 10 runs"),
         (["track"], "names no run folder"),

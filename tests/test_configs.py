@@ -106,12 +106,13 @@ def _params(experiment: str) -> dict[str, str]:
 
 def test_the_command_line_narrows_a_sweep() -> None:
     swept = swept_by(["experiment=lmtcnn", "data=utkface"])
-    assert swept == ["data", "protocol", "system", "fold"]
+    assert list(swept) == ["data", "protocol", "system", "fold"]
     drop = "~hydra.sweeper.params."
     assert narrowed(["experiment=lmtcnn", "fold=0"], swept) == [f"{drop}fold"]
     assert narrowed(["data=utkface"], swept) == [f"{drop}data", f"{drop}protocol"]
+    assert narrowed(["data=adience"], swept) == [f"{drop}data"], "the experiment's own data keep its protocol"
     assert narrowed(["experiment=lmtcnn"], swept) == []
-    assert swept_by(["experiment=nothing_such"]) == swept_by(["fold=0"]) == []
+    assert swept_by(["experiment=nothing_such"]) == swept_by(["fold=0"]) == {}
 
 
 def test_expansion_is_hydras() -> None:

@@ -17,8 +17,6 @@ from agegender.data.drawn.traits import draw_nuisance, draw_traits
 from agegender.data.generated import generate, is_generated
 from agegender.errors import UserError
 
-pytestmark = pytest.mark.xdist_group("generated")  # the set below is drawn once
-
 FACES, USERS, SIZE = 400, 40, 32
 ADIENCE = Path(__file__).parents[2] / "shared" / "data" / "adience" / "folds"
 FIELDS = {

@@ -147,7 +147,9 @@ def test_states_of_run_folders(tmp_path: Path) -> None:
     done, failed, missing, started = (job(tmp_path, "lmtcnn", ("age",), fold) for fold in range(4))
     finish(done)
     fail(failed, "out of memory")
-    RunFolder(started.run).write("identity", {"identity": started.identity})
+    for announced in (missing, started):
+        RunFolder(announced.run).write("identity", {"identity": announced.identity})
+    RunFolder(started.run).log.touch()
     records = load_records([done, failed, missing, started])
     assert [record.state for record in records] == ["done", "failed", "missing", "missing"]
     assert [record.error for record in records] == [None, "out of memory", "not run yet", "not finished"]
@@ -335,3 +337,12 @@ def test_published_numbers_are_read() -> None:
     first, _, last = read_published(PUBLISHED)
     assert first == Published("lmtcnn", "age_exact", 44.83, 4.77, "drawn", "joint", "single look", "the authors' logs")
     assert (last.value, last.note) == (None, "")
+
+
+@pytest.mark.parametrize(("key", "place"), [("recipe", "the row of lmtcnn"), ("data", "a table")])
+def test_what_differs_in_more_than_fold_and_seed_is_not_averaged(tmp_path: Path, key: str, place: str) -> None:
+    made = [finish(job(tmp_path, "lmtcnn", ("age",), fold)) for fold in range(2)]
+    mixed = [replace(one, keys={"fold": one.fold, key: f"other {one.fold}"}) for one in made]
+    with pytest.raises(UserError, match=f"runs with different {key} must not share {place}"):
+        table_of(mixed)
+    assert table_of([replace(one, keys={"fold": one.fold, key: "same"}) for one in made]).rows

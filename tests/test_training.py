@@ -11,19 +11,20 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 from safetensors.torch import load_file
 
+from agegender.data.batches import EvaluationBatches, TrainingBatches
 from agegender.errors import UserError
 from agegender.experiments import pack_of
 from agegender.predictions import read_predictions
-from agegender.runs import RunFolder, find_run
+from agegender.runs import RunFolder
 from agegender.settings import check, config_folder, run_folder
 from agegender.training.fit import build_network, faces_of, fit, newest_checkpoint
+from agegender.training.module import FaceModule
 from agegender.verbs.train import train
 
 SHORT = (
     "recipe.steps=4",
     "recipe.batch_size=4",
     "recipe.validate_every=2",
-    "recipe.checkpoint_every=2",
     "tracking=none",
 )
 Overrides = Callable[..., list[str]]
@@ -61,8 +62,6 @@ def test_an_interrupted_run_ends_as_if_it_had_not_been(
         pass
 
     def cut_at(step: int) -> Callable[..., object]:
-        from agegender.data.batches import TrainingBatches
-
         original = TrainingBatches.step
 
         def wrapped(self: TrainingBatches, number: int) -> object:
@@ -106,39 +105,78 @@ def test_a_run_folder_tells_the_whole_story(overrides: Overrides) -> None:
     exact = (predictions["age_true"] == predictions["age_pred"]).mean()
     assert folder.read("metrics")["test/age_exact"] == pytest.approx(exact)
     assert folder.read("metrics")["parameters"] == 7_614_634
-    assert folder.read("environment")["versions"]["torch"] == torch.__version__.split("+")[0]
+    assert folder.read("environment")["versions"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
     build_network(config).load_state_dict(load_file(folder.weights))
-    assert find_run(folder.path.parent, folder.identity[:-3]) == folder
-    assert find_run(folder.path.parent, folder.identity.rsplit("-", 1)[1][:4]) == folder
 
 
-def test_the_weights_evaluated_are_the_best_on_validation(overrides: Overrides) -> None:
-    """With one checkpoint at a good rate and the rest ruined by a huge one, sound mode must go back to the good one."""
-    words = (
-        *SHORT,
-        "recipe.validate_every=1",
-        "recipe.optimizer=sgd",
-        "+recipe.momentum=0.9",
-        "recipe.learning_rate=3",
-    )
-    _, folder = run(overrides(*words))
-    lines = [json.loads(line)["values"] for line in folder.history.read_text().splitlines()]
-    scores = [line["val/score"] for line in lines if "val/score" in line]
-    assert len(scores) == 4
-    config = compose("train", overrides=overrides(*words))
-    validation = faces_of(config, pack_of(config))["validation"]
-    from agegender.data.batches import EvaluationBatches
+SCORES = {2: 0.2, 4: 0.9, 6: 0.5}
 
+
+@pytest.fixture
+def scripted(monkeypatch: pytest.MonkeyPatch) -> dict[int, dict[str, torch.Tensor]]:
+    """Validation scores as in SCORES, whatever the network answers; the weights at each of them."""
+    seen: dict[int, dict[str, torch.Tensor]] = {}
+
+    def score(self: FaceModule) -> None:
+        self.log("val/score", SCORES[self.global_step])
+        seen[self.global_step] = {name: x.clone() for name, x in self.network.state_dict().items()}
+        self._validation.clear()
+
+    monkeypatch.setattr(FaceModule, "on_validation_epoch_end", score)
+    return seen
+
+
+@pytest.mark.parametrize(("mode", "step"), [("sound", 4), ("faithful", 6)])
+@pytest.mark.parametrize("cut", [None, "step 5", "prediction"])
+def test_the_weights_evaluated_are_those_the_mode_selects(
+    overrides: Overrides,
+    scripted: dict[int, dict[str, torch.Tensor]],
+    monkeypatch: pytest.MonkeyPatch,
+    mode: str,
+    step: int,
+    cut: str | None,
+) -> None:
+    words = overrides(*SHORT, "recipe.steps=6", f"mode={mode}", "system=lmtcnn_2_1_gender")
+    if cut:
+        where = {"step 5": (TrainingBatches, "step"), "prediction": (EvaluationBatches, "__len__")}[cut]
+        with monkeypatch.context() as patch:
+            original = getattr(*where)
+
+            def stop(self: object, *arguments: int) -> object:
+                if (cut == "prediction" and 6 not in scripted) or (cut == "step 5" and arguments != (5,)):
+                    return original(self, *arguments)
+                raise KeyError("cut")
+
+            patch.setattr(*where, stop)
+            with pytest.raises(KeyError, match="cut"):
+                run(words)
+    _, folder = run(words)
+    weights = load_file(folder.weights)
+    assert weights.keys() == scripted[step].keys()
+    assert all(torch.equal(weights[name], x) for name, x in scripted[step].items())
+
+
+def test_faithful_mode_predicts_in_full_batches_and_scores_each_face_once(overrides: Overrides) -> None:
+    config, folder = run(overrides(*SHORT, "mode=faithful"))
     network = build_network(config)
     network.load_state_dict(load_file(folder.weights))
+    test = faces_of(config, pack_of(config))["test"]
+    batches = {wrap: EvaluationBatches(test, size=227, batch_size=128, wrap=wrap)[0] for wrap in (True, False)}
+    assert len(batches[True]["rows"]) == 128 > len(batches[False]["rows"]) == len(test.table)
     with torch.inference_mode():
-        batch = EvaluationBatches(validation, size=227, batch_size=128)[0]
-        logits = network.eval()(batch["images"])
-    shares = []
-    for task, labels in batch["labels"].items():
-        known = labels >= 0
-        shares.append(float((logits[task].argmax(1) == labels)[known].float().mean()))
-    assert sum(shares) / len(shares) == pytest.approx(max(scores))
+        posterior = {wrap: network.eval()(b["images"])["age"].softmax(1) for wrap, b in batches.items()}
+    saved = torch.from_numpy(read_predictions(folder.predictions)[[f"age_p{k}" for k in range(8)]].to_numpy())
+    torch.testing.assert_close(saved, posterior[True][: len(saved)], rtol=1e-4, atol=1e-6)
+    assert not torch.allclose(saved, posterior[False], rtol=1e-4, atol=1e-6)
+
+
+def test_a_run_is_trained_by_one_process(overrides: Overrides) -> None:
+    config = compose("train", overrides=overrides(*SHORT))
+    folder = run_folder(config, pack_of(config).digest)
+    with folder.claimed(), pytest.raises(UserError, match="being trained by another process"):
+        train(config)
+    train(config)
+    assert folder.state == "done"
 
 
 def test_faces_without_a_label_count_for_the_other_task_only(overrides: Overrides) -> None:
@@ -168,7 +206,7 @@ def test_what_can_change_a_result_changes_the_identity_and_nothing_else_does(ove
     ):
         assert identity(more) != base, more
     assert identity("protocol=subject_exclusive") != base != identity("protocol.validation=0.2")
-    for more in ("trainer.workers=2", "tracking=none", "trainer.threads=2", "recipe.checkpoint_every=7"):
+    for more in ("trainer.workers=2", "tracking=none", "trainer.threads=2", "trainer.accelerator=auto"):
         assert identity(more) == base, more
     assert identity("system=lmtcnn_2_1_gender") == identity("system=lmtcnn_2_1_gender", "system.title=Other")
 

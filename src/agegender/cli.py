@@ -1,13 +1,13 @@
 """The command line: `agegender VERB ...`, each verb a Hydra application that is imported only when it is called."""
 
 import os
-import re
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib import import_module
+from typing import NoReturn
 
-from agegender.errors import UserError
+from agegender.errors import UserError, one_sentence
 
 VERBS = {
     "prepare": "read a data set, check it and decode its faces once",
@@ -15,6 +15,7 @@ VERBS = {
     "report": "make tables and figures from finished runs",
     "track": "send finished run folders to an MLflow server",
 }
+WITH_EXPERIMENT = ("train", "report")
 
 HELP = """Benchmark small networks that read age and gender from a face.
 
@@ -64,27 +65,16 @@ def run(verb: str, overrides: Sequence[str]) -> None:
 
     module = import_module(f"agegender.verbs.{verb}")
     try:
-        sys.argv += module.extra_overrides(overrides) if hasattr(module, "extra_overrides") else []
+        if verb in WITH_EXPERIMENT:
+            from agegender.experiments import narrowed, swept_by
+
+            sys.argv += narrowed(overrides, swept_by(overrides))
         module.main()
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(one_sentence(error)) from None
 
 
-def one_sentence(error: Exception) -> str:
-    """Say in one sentence what Hydra found wrong with the command line or the configuration."""
-    text = str(error)
-    missing = re.search(r"Could not find '(\w+)/([^']+)'", text)
-    if missing:
-        group, name = missing.groups()
-        options = re.findall(r"^\t(\S+)$", text, re.MULTILINE)
-        return f"{group}={name}: there is no such {group}; choose from {', '.join(options)}"
-    unknown = re.search(r"Could not override '([^']+)'", text) or re.search(r"Key '([^']+)' is not in struct", text)
-    if unknown:
-        return f"there is no setting '{unknown[1]}': see `{sys.argv[0]} --cfg job` for the names"
-    return " ".join(text.split())
-
-
-def fail(sentence: str, status: int = 2) -> None:
+def fail(sentence: str, status: int = 2) -> NoReturn:
     """Print one sentence and leave with a non-zero status."""
     print(f"agegender: {sentence}", file=sys.stderr)
     raise SystemExit(status)

@@ -10,8 +10,8 @@ from pathlib import Path
 PACKAGES = ("agegender-bench", "torch", "torchvision", "pytorch-lightning", "hydra-core", "numpy", "pillow", "mlflow")
 
 
-def describe_environment() -> dict[str, object]:
-    """Facts about this process: JSON values only."""
+def describe_environment(accelerator: str = "auto") -> dict[str, object]:
+    """Facts about this process, which trains on `accelerator`: JSON values only."""
     import torch
 
     return {
@@ -22,7 +22,8 @@ def describe_environment() -> dict[str, object]:
             "processor": _processor(),
             "cores": os.cpu_count(),
             "threads": torch.get_num_threads(),
-            "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+            "accelerator": accelerator,
+            "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() and accelerator != "cpu" else None,
             "system": f"{platform.system()} {platform.machine()}",
         },
     }
@@ -44,7 +45,7 @@ def _commit() -> dict[str, object]:
         commit = subprocess.run(
             ["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=True
         ).stdout
-        changed = ["git", "status", "--porcelain", "--untracked-files=no", "--", "src", "conf", "experiments/*.yaml"]
+        changed = ["git", "status", "--porcelain", "--", "src", "conf", "experiments/*.yaml"]
         dirty = subprocess.run(changed, cwd=root, capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
         return {"commit": None, "dirty": None}

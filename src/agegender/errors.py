@@ -1,5 +1,6 @@
 """Mistakes a user can mend, and how they end a command."""
 
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,3 +20,20 @@ def exit_on_user_error(active: bool = True) -> Iterator[None]:
             raise
         print(f"agegender: {error}", file=sys.stderr)
         raise SystemExit(2) from None
+
+
+def one_sentence(error: Exception) -> str:
+    """Say in one sentence what Hydra found wrong with the command line or the configuration."""
+    text = str(error)
+    missing = re.search(r"Could not find '(\w+)/([^']+)'", text)
+    if missing:
+        group, name = missing.groups()
+        options = re.findall(r"^\t(\S+)$", text, re.MULTILINE)
+        return f"{group}={name}: there is no such {group}; choose from {', '.join(options)}"
+    unknown = re.search(r"Could not override '([^']+)'", text) or re.search(r"Key '([^']+)' is not in struct", text)
+    if unknown:
+        return f"there is no setting '{unknown[1]}': the verb with `--cfg job` shows what there is"
+    unreadable = re.search(r"Error parsing override '([^\n]*)'$", text, re.MULTILINE)
+    if unreadable:
+        return f"{unreadable[1]} cannot be read: quote a value with special signs twice, as in 'key=\"a, (b)\"'"
+    return " ".join(text.split())

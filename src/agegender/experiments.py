@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Any
 from hydra import compose
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
+from agegender.errors import UserError, one_sentence
 from agegender.settings import check, config_folder, identity_keys, prepare_command, run_folder
 
 if TYPE_CHECKING:
@@ -40,11 +43,12 @@ class Job:
     config: DictConfig
 
 
-def narrowed(overrides: Sequence[str], swept: Sequence[str]) -> list[str]:
+def narrowed(overrides: Sequence[str], swept: Mapping[str, str]) -> list[str]:
     """Overrides that make the command line win over what the experiment sweeps: `fold=0` takes `fold` out of it."""
-    given = {o.split("=", 1)[0].lstrip("+") for o in overrides if "=" in o}
-    given |= {follower for key in given & FOLLOWS.keys() for follower in FOLLOWS[key]}
-    return [f"~hydra.sweeper.params.{key}" for key in swept if key in given]
+    given = dict(o.lstrip("+").split("=", 1) for o in overrides if "=" in o)
+    changed = [key for key in FOLLOWS if key in given and given[key] != swept.get(key)]
+    gone = given.keys() | {follower for key in changed for follower in FOLLOWS[key]}
+    return [f"~hydra.sweeper.params.{key}" for key in swept if key in gone]
 
 
 def expand(overrides: Sequence[str], params: Mapping[str, str] | None) -> list[list[str]]:
@@ -63,7 +67,10 @@ def list_jobs(overrides: Sequence[str], params: Mapping[str, str] | None) -> lis
     packs: dict[str, Pack] = {}
     jobs = []
     for words in expand(overrides, params):
-        config = compose("train", overrides=words)
+        try:
+            config = compose("train", overrides=words)
+        except (HydraException, OmegaConfBaseException) as error:
+            raise UserError(one_sentence(error)) from None
         check(config)
         if config.data.pack not in packs:
             packs[config.data.pack] = pack_of(config)
@@ -104,10 +111,10 @@ def _job(config: DictConfig, data_digest: str, overrides: tuple[str, ...]) -> Jo
     )
 
 
-def swept_by(overrides: Sequence[str]) -> list[str]:
-    """Name what the experiment of a command line sweeps: the keys of its `hydra.sweeper.params`."""
+def swept_by(overrides: Sequence[str]) -> dict[str, str]:
+    """What the experiment of a command line sweeps: its `hydra.sweeper.params`; nothing without one."""
     names = [o.removeprefix("experiment=") for o in overrides if o.startswith("experiment=")]
     file = Path(config_folder()) / "experiment" / f"{names[-1]}.yaml" if names else None
     if file is None or not file.exists():
-        return []
-    return list(OmegaConf.select(OmegaConf.load(file), "hydra.sweeper.params", default={}))
+        return {}
+    return dict(OmegaConf.select(OmegaConf.load(file), "hydra.sweeper.params", default={}))

@@ -1,9 +1,11 @@
 """The run folder: one folder per run, complete in itself; what resume, report and transport rely on."""
 
+import fcntl
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,11 +51,20 @@ class RunFolder:
 
     @property
     def state(self) -> str:
-        """One of done, failed, started, missing."""
-        for mark, state in (("done", "done"), ("failed.json", "failed"), ("identity.json", "started")):
-            if (self.path / mark).exists():
-                return state
-        return "missing"
+        """One of done, failed, started, announced (a sweep has yet to come to it), missing."""
+        marks = {"done": "done", "failed.json": "failed", "train.log": "started", "identity.json": "announced"}
+        return next((state for mark, state in marks.items() if (self.path / mark).exists()), "missing")
+
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Keep other processes out of the folder; UserError when one is training this run."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / "lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UserError(f"{self.path} is being trained by another process: wait for it, or stop it") from None
+            yield
 
     def read(self, name: str) -> dict[str, Any]:
         """Read one of the folder's JSON files; an empty dictionary when it is not there."""
@@ -89,19 +100,3 @@ def identity(system: str, keys: Mapping[str, Any]) -> str:
     canonical = json.dumps(keys, sort_keys=True, separators=(",", ":"))
     digest = hashlib.sha256(canonical.encode()).hexdigest()[:10]
     return f"{system}-f{keys['fold']}-s{keys['seed']}-{digest}"
-
-
-def find_run(runs: Path, name: str) -> RunFolder:
-    """Find one run by its folder, or by a prefix of its identity or of the identity's hash."""
-    if (Path(name) / "identity.json").exists():
-        return RunFolder(Path(name))
-    found = [f for f in all_runs(runs) if f.identity.startswith(name) or f.identity.rsplit("-", 1)[-1].startswith(name)]
-    if len(found) == 1:
-        return found[0]
-    what = "no run" if not found else f"{len(found)} runs"
-    raise UserError(f"{what} in {runs} answer to run={name}: give a run folder or a longer prefix of an identity")
-
-
-def all_runs(runs: Path) -> list[RunFolder]:
-    """List the run folders under `runs`, by name."""
-    return [RunFolder(mark.parent) for mark in sorted(runs.glob("*/identity.json"))]

@@ -1,5 +1,6 @@
 """Where the configuration stands, and what it means for one run: checks, identity, the pack it reads."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ def check(config: DictConfig) -> None:
     """Refuse values no run can have, before anything is started; UserError names the value and what it may be."""
     if config.fold not in range(5):
         raise UserError(f"fold={config.fold}: there are five folds, choose fold=0 to fold=4")
-    for name in ("steps", "batch_size", "validate_every", "checkpoint_every"):
+    for name in ("steps", "batch_size", "validate_every"):
         value = config.recipe[name]
         if not isinstance(value, int) or value < 1:
             raise UserError(f"recipe.{name}={value} must be a whole number of at least 1")
@@ -33,6 +34,11 @@ def check(config: DictConfig) -> None:
         raise UserError(f"seed={config.seed} must be a whole number of at least 0")
     if config.mode not in ("sound", "faithful"):
         raise UserError(f"mode={config.mode} is unknown: choose sound or faithful")
+    if config.precision not in ("32-true", "bf16-mixed"):
+        raise UserError(
+            f"precision={config.precision} is not supported: choose 32-true or bf16-mixed (the squares in "
+            "local response normalisation overflow float16)"
+        )
     if config.system.model.input_size > config.data.size:
         raise UserError(
             f"data.size={config.data.size} is smaller than the {config.system.model.input_size} pixels that "
@@ -44,8 +50,6 @@ def identity_keys(config: DictConfig, data_digest: str) -> dict[str, Any]:
     """Everything that can change the result of a run: not the device, paths, tracking, titles or the commit."""
     from agegender.data.protocols import get_protocol  # brings pandas, which `--help` need not wait for
 
-    recipe = plain(config.recipe)
-    recipe.pop("checkpoint_every")
     system = {
         key: value for key, value in plain(config.system).items() if key not in ("title", "official_learning_rate")
     }
@@ -54,7 +58,7 @@ def identity_keys(config: DictConfig, data_digest: str) -> dict[str, Any]:
         "data": data_digest,
         "protocol": plain(config.protocol) | {"version": protocol.version},
         "system": system,
-        "recipe": recipe,
+        "recipe": plain(config.recipe),
         "mode": config.mode,
         "precision": config.precision,
         "seed": config.seed,
@@ -69,11 +73,15 @@ def run_folder(config: DictConfig, data_digest: str) -> RunFolder:
 
 def prepare_command(config: DictConfig) -> str:
     """The command that builds the pack this configuration reads, to be shown when there is none or it is stale."""
-    words = ["agegender prepare", f"data={config.data.name}"]
-    if config.data.source or "generate" not in config.data:
-        words.append(f"data.source={config.data.source or '/path/to/it'}")
-    if config.data.size != 256:
-        words.append(f"data.size={config.data.size}")
-    if config.data.allow_missing:
+    data = plain(config.data)
+    words = [f"data={data['name']}"]
+    if data["source"] or "generate" not in data:
+        words.append(f"data.source={data['source'] or '/path/to/it'}")
+    words += [f"data.settings.{key}={value}" for key, value in data["settings"].items() if value != "auto"]
+    if data["size"] != 256:
+        words.append(f"data.size={data['size']}")
+    if data["allow_missing"]:
         words.append("data.allow_missing=true")
-    return " ".join(words)
+    if config.paths.data != "data":
+        words.append(f"paths.data={config.paths.data}")
+    return "agegender prepare " + " ".join(map(shlex.quote, words))

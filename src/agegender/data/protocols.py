@@ -103,14 +103,16 @@ PROTOCOLS: dict[str, Protocol] = {
             name="utkface_exact",
             datasets=("utkface",),
             version=1,
-            description="faces whose age lies in one of Adience's eight ranges; other ages do not count",
+            description="faces whose age lies in one of Adience's eight ranges, other ages do not count; subjects are "
+            "unknown, so a person may stand in several folds",
             age_group=lambda rows: group_of_years(rows["age_years"], "exact"),
         ),
         Protocol(
             name="utkface_partition",
             datasets=("utkface",),
             version=1,
-            description="every face; age groups start at 0, 4, 7, 14, 24, 36, 46, 57 years",
+            description="every face; age groups start at 0, 4, 7, 14, 24, 36, 46, 57 years; subjects are "
+            "unknown, so a person may stand in several folds",
             age_group=lambda rows: group_of_years(rows["age_years"], "partition"),
         ),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -73,9 +74,12 @@ def build_table(records: Sequence[Record], published: Sequence[Published], facts
         _only((r.job.dataset for r in records), "data sets"),
         _only((r.job.protocol for r in records), "protocols"),
     )
+    _check_alike(records, ("data", "protocol"), "a table")
     groups: dict[tuple[str, str], list[Record]] = {}
     for record in records:
         groups.setdefault((record.job.system, record.job.mode), []).append(record)
+    for group in groups.values():
+        _check_alike(group, set(group[0].job.keys) - {"fold", "seed"}, f"the row of {group[0].job.system}")
     systems = [system for system, _ in groups]
     rows = tuple(_row(group, unique=systems.count(system) == 1) for (system, _), group in groups.items())
     tasks = {task for row in rows for task in row.tasks}
@@ -103,6 +107,16 @@ def best_rows(table: Table, column: Column) -> list[Row]:
         return []
     best = (min if column.unit else max)(cell.mean for cell in cells)
     return [row for row, cell in zip(rows, cells, strict=True) if np.isclose(cell.mean, best, rtol=0, atol=1e-12)]
+
+
+def _check_alike(records: Sequence[Record], names: Iterable[str], place: str) -> None:
+    """Refuse to average or compare what differs in more than fold and seed (two recipes, two subsets of the data)."""
+    for name in names:
+        values = {json.dumps(record.job.keys.get(name), sort_keys=True) for record in records}
+        if len(values) > 1:
+            raise UserError(
+                f"runs with different {name} must not share {place}: narrow the experiment to one, {name}=..."
+            )
 
 
 def _most_frequent(values: Iterable[str]) -> str:

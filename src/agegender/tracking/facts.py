@@ -21,13 +21,12 @@ class Point(NamedTuple):
 
 
 class FoldData(NamedTuple):
-    """The faces of one use of a fold: `context` is training or test; `faces` is their number, where it is known."""
+    """The faces of one use of a fold: `context` is training or test."""
 
     name: str
     context: str
     digest: str
     source: str
-    faces: int | None
 
 
 def title(folder: RunFolder) -> str:
@@ -78,14 +77,9 @@ def results(folder: RunFolder) -> list[Point]:
 def fold_data(folder: RunFolder) -> list[FoldData]:
     """Return the data of the run's fold for training and for test; the digest is the whole data set's."""
     data, keys = _data(folder), _keys(folder)
-    faces = folder.read("environment").get("faces", {})
     source = str(data.get("source") or data.get("pack") or data["name"])
-    return [
-        FoldData(
-            f"{data['name']} fold {keys['fold']} {context}", context, str(keys["data"]), source, faces.get(context)
-        )
-        for context in ("training", "test")
-    ]
+    name, digest = f"{data['name']} fold {keys['fold']}", str(keys["data"])
+    return [FoldData(f"{name} {context}", context, digest, source) for context in ("training", "test")]
 
 
 def started(folder: RunFolder) -> int | None:

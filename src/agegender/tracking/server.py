@@ -233,8 +233,7 @@ def _describe(client: MlflowClient, folder: RunFolder, run_id: str) -> None:
     client.log_batch(run_id, params=params, tags=[RunTag(*tag) for tag in facts.tags(folder).items()])
     inputs = []
     for data in facts.fold_data(folder):
-        profile = None if data.faces is None else json.dumps({"num_rows": data.faces})
-        dataset = Dataset(data.name, data.digest[:36], "local", json.dumps({"uri": data.source}), profile=profile)
+        dataset = Dataset(data.name, data.digest[:36], "local", json.dumps({"uri": data.source}))
         inputs.append(DatasetInput(dataset, [InputTag("mlflow.data.context", data.context)]))
     client.log_inputs(run_id, inputs)
 

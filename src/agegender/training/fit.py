@@ -1,6 +1,7 @@
 """One run: from a configuration and a pack to a finished run folder."""
 
 import logging
+import signal
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -39,8 +40,6 @@ def fit(config: DictConfig, pack: Pack, folder: RunFolder, mirror: Callable[[], 
     Goes on from the newest checkpoint in the folder when there is one.
     """
     started = time.monotonic()
-    if config.trainer.threads:
-        torch.set_num_threads(config.trainer.threads)
     pl.seed_everything(config.seed, workers=True, verbose=False)
     parts = faces_of(config, pack)
     module = FaceModule(build_network(config), plain(config.recipe), config.seed)
@@ -108,20 +107,30 @@ def _train(
         start=start,
     )
     validation = EvaluationBatches(parts["validation"], size=size, batch_size=EVALUATION_BATCH)
-    best = ModelCheckpoint(folder.checkpoints, "best", monitor="val/score", mode="max", save_weights_only=True)
-    trainer = build_trainer(config, folder, mirror, [best])
-    trainer.fit(
-        module,
-        loader(training, config.trainer.workers),
-        loader(validation, config.trainer.workers),
-        ckpt_path=resumed,
-    )
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+    trainer = build_trainer(config, folder, mirror, checkpointing(folder.checkpoints))
+    with stopped_by_ctrl_c():
+        trainer.fit(
+            module,
+            loader(training, config.trainer.workers),
+            loader(validation, config.trainer.workers),
+            ckpt_path=resumed,
+        )
     if get_mode(config.mode).select == "last":
         return module.state_dict()
-    state: dict[str, Any] = torch.load(best.best_model_path, weights_only=True, map_location="cpu")["state_dict"]
+    best = torch.load(folder.checkpoints / "best.ckpt", weights_only=True, map_location="cpu")
+    state: dict[str, Any] = best["state_dict"]
     return state
+
+
+def checkpointing(folder: Path) -> list[Callback]:
+    """Keep the best weights on validation and, for a resume, the newest state.
+
+    Both are written after each validation, the newest last, so that a resumed run knows every score before it.
+    """
+    best = ModelCheckpoint(
+        folder, "best", monitor="val/score", mode="max", save_weights_only=True, enable_version_counter=False
+    )
+    return [best, ModelCheckpoint(folder, "{step}", monitor="step", mode="max")]
 
 
 def build_trainer(
@@ -129,9 +138,6 @@ def build_trainer(
 ) -> pl.Trainer:
     """Build Lightning's Trainer for a run: budgets in steps, the curve and the checkpoints in the run's folder."""
     recipe = config.recipe
-    periodic = ModelCheckpoint(
-        folder.checkpoints, "{step}", monitor="step", mode="max", every_n_train_steps=recipe.checkpoint_every
-    )
     return pl.Trainer(
         accelerator=config.trainer.accelerator,
         devices=1,
@@ -145,7 +151,7 @@ def build_trainer(
         deterministic="warn" if torch.cuda.is_available() else False,
         logger=History(folder.history, mirror),
         log_every_n_steps=min(10, recipe.steps),
-        callbacks=[*callbacks, periodic, *([Progress(folder.identity)] if config.trainer.progress else [])],
+        callbacks=[*callbacks, *([Progress(folder.identity)] if config.trainer.progress else [])],
         enable_progress_bar=config.trainer.progress,
         enable_model_summary=False,
         num_sanity_val_steps=0,
@@ -191,7 +197,8 @@ def _predict(config: DictConfig, module: FaceModule, test: Faces) -> pd.DataFram
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    answers = trainer.predict(module, loader(batches, config.trainer.workers)) or []
+    with stopped_by_ctrl_c():
+        answers = trainer.predict(module, loader(batches, config.trainer.workers)) or []
     count = len(test.table)
     posteriors, choices = {}, {}
     for task in config.system.heads:
@@ -200,6 +207,17 @@ def _predict(config: DictConfig, module: FaceModule, test: Faces) -> pd.DataFram
         posteriors[task] = posterior.numpy()
         choices[task] = module.network.heads[task].decide(posterior).numpy()  # type: ignore[operator]
     return predictions_table(test.table, posteriors, choices)
+
+
+@contextmanager
+def stopped_by_ctrl_c() -> Iterator[None]:
+    """Let Ctrl-C be Ctrl-C: Lightning makes it an exit of its own and then ignores the signal."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit:
+        signal.signal(signal.SIGINT, handler)
+        raise KeyboardInterrupt from None
 
 
 @contextmanager

@@ -26,10 +26,11 @@ class FaceModule(pl.LightningModule):
 
     def _loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         logits = self.network(batch["images"])
-        losses = [self._head(task).loss(x, batch["labels"][task]) for task, x in logits.items()]
+        losses = [self.head(task).loss(x, batch["labels"][task]) for task, x in logits.items()]
         return torch.stack(losses).sum(), logits
 
-    def _head(self, task: str) -> Any:
+    def head(self, task: str) -> Any:
+        """The head of a task; typed loosely because a ModuleDict knows only modules."""
         return self.network.heads[task]
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
@@ -44,7 +45,7 @@ class FaceModule(pl.LightningModule):
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         loss, logits = self._loss(batch)
         self.log("val/loss", loss, on_epoch=True, batch_size=len(batch["rows"]))
-        answers = {task: (self._head(task).decide(self._head(task).posterior(x))) for task, x in logits.items()}
+        answers = {task: (self.head(task).decide(self.head(task).posterior(x))) for task, x in logits.items()}
         self._validation.append({task: (answer, batch["labels"][task]) for task, answer in answers.items()})
 
     def on_validation_epoch_end(self) -> None:
@@ -63,7 +64,7 @@ class FaceModule(pl.LightningModule):
     def predict_step(self, batch: Batch, batch_idx: int) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the rows of the batch and each task's posterior (N, K)."""
         logits = self.network(batch["images"])
-        return batch["rows"], {task: self._head(task).posterior(x) for task, x in logits.items()}
+        return batch["rows"], {task: self.head(task).posterior(x) for task, x in logits.items()}
 
     def configure_optimizers(self) -> Any:
         optimizer = build_optimizer(self.network, self.recipe)

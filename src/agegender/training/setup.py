@@ -16,11 +16,16 @@ if TYPE_CHECKING:
 
 
 def set_up(folder: RunFolder, config: DictConfig, keys: Mapping[str, Any]) -> None:
-    """Write what a run is and what it is made with into its folder; an earlier failure is forgotten."""
+    """Write what a run is and what it is made with into its folder; an earlier failure is forgotten.
+
+    A run that goes on from a checkpoint keeps what its earlier part was made with under `resumed_from`.
+    """
     folder.path.mkdir(parents=True, exist_ok=True)
     (folder.path / "failed.json").unlink(missing_ok=True)
     folder.write_text("config.yaml", OmegaConf.to_yaml(config, resolve=True))
-    folder.write("environment", describe_environment())
+    before = folder.read("environment") if folder.checkpoints.exists() else None
+    now = describe_environment(config.trainer.accelerator)
+    folder.write("environment", now | ({"resumed_from": before} if before else {}))
     folder.write("identity", {"identity": folder.identity, "keys": dict(keys)})
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from agegender.errors import exit_on_user_error
+from agegender.errors import UserError, exit_on_user_error
 from agegender.runs import RunFolder
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Sweep(Callback):
             log.error("%s %s: %s", folder.identity, folder.state, error)
         if self.tracked:
             try:
-                _conclude(self.jobs, *self.tracked)
+                _conclude(_whole(config, self.jobs), *self.tracked, failed=bool(failed))
             except Exception as error:  # the server may have gone; the runs are done all the same
                 log.warning("the sweep's own run in MLflow could not be closed: %s", error)
         if failed:
@@ -87,14 +87,36 @@ def _common(job: Job) -> dict[str, Any]:
     return shared | {"recipe": recipe}
 
 
-def _conclude(jobs: list[Job], target: Target, parent: str) -> None:
+def _whole(config: DictConfig, jobs: list[Job]) -> list[Job]:
+    """The jobs of the experiment that a sweep, perhaps narrowed, belongs to: the parent run shows them all."""
+    from agegender.experiments import expand, list_jobs, swept_by
+
+    overrides = list(config.hydra.overrides.task)
+    params = swept_by(overrides)
+    if not params:
+        return jobs
+    given = {o.split("=", 1)[0] for o in overrides} - {"system", "fold"}
+    words = [o for o in overrides if o.split("=", 1)[0] in given]
+    kept = {k: v for k, v in params.items() if k in ("system", "fold") or k in (config.hydra.sweeper.params or {})}
+    return list_jobs(words, kept) if len(expand(words, kept)) > len(jobs) else jobs
+
+
+def _conclude(jobs: list[Job], target: Target, parent: str, *, failed: bool) -> None:
     """Leave the table of the sweep on its parent run, where a newcomer looks first."""
+    from agegender.experiments import pack_of
+    from agegender.report.caption import caption
     from agegender.report.records import load_records
     from agegender.report.render import to_markdown
     from agegender.report.table import build_table
     from agegender.tracking.server import close_parent
 
-    records = load_records(jobs)
-    table = build_table(records, (), {"experiment": "Results"})
-    metrics = {f"{row.key}/{name}": cell.mean for row in table.rows for name, cell in row.cells.items() if cell.done}
-    close_parent(target, parent, to_markdown(table, {}), metrics, failed=any(r.state != "done" for r in records))
+    first, metrics = jobs[0].config, {}
+    try:
+        table = build_table(load_records(jobs), (), caption(first, pack_of(first), "Results"))
+        text = to_markdown(table, {})
+        metrics = {
+            f"{row.key}/{name}": cell.mean for row in table.rows for name, cell in row.cells.items() if cell.done
+        }
+    except UserError as error:
+        text = f"There is no one table of these runs: {error}."
+    close_parent(target, parent, text, metrics, failed=failed)

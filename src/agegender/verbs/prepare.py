@@ -21,7 +21,7 @@ def prepare(config: DictConfig) -> None:
     """Read, check and decode."""
     from agegender.data.manifest import read_rows
     from agegender.data.pack import build_pack
-    from agegender.data.protocols import apply_protocol
+    from agegender.data.protocols import PROTOCOLS, apply_protocol
 
     data = plain(config.data)
     if data["source"] is None and "generate" in data:
@@ -34,7 +34,9 @@ def prepare(config: DictConfig) -> None:
         rows, dropped = read_rows(data["name"], source, **data["settings"])
     for reason, names in dropped.items():
         console.print(f"dropped {len(names):,} faces: {reason}, such as {names[0]}", highlight=False)
-    apply_protocol(rows, config.protocol.name, data["name"])  # its published counts must hold before hours of decoding
+    for name, protocol in PROTOCOLS.items():  # published counts must hold before hours of decoding
+        if data["name"] in protocol.datasets:
+            apply_protocol(rows, name, data["name"])
     summary = build_pack(
         Path(data["pack"]),
         source,

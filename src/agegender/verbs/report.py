@@ -1,8 +1,6 @@
 """agegender report: tables and figures from the run folders of an experiment."""
 
 import logging
-from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 import hydra
@@ -15,13 +13,6 @@ from agegender.settings import config_folder, plain
 log = logging.getLogger(__name__)
 
 
-def extra_overrides(overrides: Sequence[str]) -> list[str]:
-    """What is added to the command line so that it wins over what the experiment sweeps."""
-    from agegender.experiments import narrowed, swept_by
-
-    return narrowed(overrides, swept_by(overrides))
-
-
 @hydra.main(version_base="1.3", config_path=config_folder(), config_name="report")
 def main(config: DictConfig) -> None:
     """Report on the runs of an experiment that are there; missing ones are shown as missing."""
@@ -32,6 +23,7 @@ def main(config: DictConfig) -> None:
 def report(config: DictConfig) -> None:
     """List the jobs, read their run folders, write the report."""
     from agegender.experiments import list_jobs, pack_of
+    from agegender.report.caption import caption
     from agegender.report.records import load_records
     from agegender.report.write import write_report
 
@@ -48,31 +40,7 @@ def report(config: DictConfig) -> None:
             f"none of the {len(jobs)} runs of experiment={experiment} is in {config.paths.runs}: run {command}"
         )
     table = plain(config.table) if "table" in config else {}
-    facts = caption(jobs[0].config, pack_of(jobs[0].config).info, table.get("title") or experiment)
+    facts = caption(jobs[0].config, pack_of(jobs[0].config), table.get("title") or experiment)
     folder = Path(config.folder or Path(config.paths.reports) / experiment)
     for file in write_report(records, table.get("published") or [], facts, folder):
         log.info("%s", file)
-
-
-def caption(config: DictConfig, pack: dict[str, object], title: str) -> dict[str, str]:
-    """What a table must say about its numbers besides them."""
-    from agegender.data.protocols import get_protocol
-
-    protocol = get_protocol(config.protocol.name, config.data.name)
-    fraction = config.protocol.get("fraction", 1.0)
-    partial = []
-    if pack["missing"]:
-        partial.append(f"{pack['missing']} faces missing from this copy")
-    if fraction < 1:
-        partial.append(f"{fraction:.0%} of every stratum of fold, age group and annotated gender")
-    recipe = config.recipe
-    selected = "best on validation" if config.mode == "sound" else "last checkpoint"
-    return {
-        "experiment": title,
-        "data": f"{config.data.title}, digest {str(pack['digest'])[:16]}, {config.data.size} pixels",
-        "protocol": f"{protocol.name} v{protocol.version}: {protocol.description}",
-        "partial": "; ".join(partial),
-        "recipe": f"{recipe.name}: {recipe.steps} steps of {recipe.batch_size}, {recipe.optimizer}; seed {config.seed}",
-        "mode": f"{config.mode}; weights evaluated: {selected}",
-        "date": datetime.now(UTC).date().isoformat(),
-    }

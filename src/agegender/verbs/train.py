@@ -2,7 +2,7 @@
 
 import logging
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from agegender.errors import exit_on_user_error
+from agegender.errors import UserError, exit_on_user_error
 from agegender.runs import RunFolder
 from agegender.settings import check, config_folder, identity_keys, run_folder
 
@@ -21,20 +21,15 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def extra_overrides(overrides: Sequence[str]) -> list[str]:
-    """What is added to the command line so that it wins over what the experiment sweeps."""
-    from agegender.experiments import narrowed, swept_by
-
-    return narrowed(overrides, swept_by(overrides))
-
-
 @hydra.main(version_base="1.3", config_path=config_folder(), config_name="train")
 def main(config: DictConfig) -> None:
     """Train what the configuration describes, unless its run folder is done."""
     sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
     try:
         with exit_on_user_error(active=not sweeping):
-            train(config)
+            if not sweeping and HydraConfig.get().runtime.choices.get("experiment"):
+                raise UserError("an experiment is a sweep: add -m, or leave it out and say system=... fold=...")
+            train(config, sweeping)
     except Exception as error:
         # In a sweep the error is in the run folder and in the summary at the end; the other jobs go on.
         if not sweeping:
@@ -42,8 +37,14 @@ def main(config: DictConfig) -> None:
         log.error("failed: %s", error)
 
 
-def train(config: DictConfig) -> None:
-    """Train one run to its done mark; with tracking, the server is asked before any work is done."""
+def train(config: DictConfig, sweeping: bool = False) -> None:
+    """Train one run to its done mark, alone in its folder.
+
+    The tracking server is asked before any work is done; in a sweep that was done once for all jobs, and a server that
+    goes away later fails none of them.
+    """
+    import torch
+
     from agegender.experiments import pack_of
     from agegender.tracking.server import check_server, follow
     from agegender.training.setup import set_up, tracking_target
@@ -55,11 +56,13 @@ def train(config: DictConfig) -> None:
         log.info("%s is done: %s", folder.identity, folder.path)
         return
     target = tracking_target(config)
-    if target:
+    if target and not sweeping:
         check_server(target)
-    log.info("%s: training", folder.identity)
-    set_up(folder, config, identity_keys(config, pack.digest))
-    with logging_to(folder):
+    if config.trainer.threads:
+        torch.set_num_threads(config.trainer.threads)
+    with folder.claimed(), logging_to(folder):
+        log.info("%s: training", folder.identity)
+        set_up(folder, config, identity_keys(config, pack.digest))
         if target is None:
             fit_or_record(config, pack, folder, None)
         else:

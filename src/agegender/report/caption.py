@@ -1,0 +1,36 @@
+"""What a table must say about its numbers besides them."""
+
+from datetime import UTC, datetime
+
+from omegaconf import DictConfig
+
+from agegender.data.pack import Pack
+from agegender.data.protocols import get_protocol
+
+
+def caption(config: DictConfig, pack: Pack, title: str) -> dict[str, str]:
+    """The facts of a table, from the configuration of one of its runs and the pack they all read."""
+    protocol = get_protocol(config.protocol.name, config.data.name)
+    recipe = config.recipe
+    selected = "best on validation" if config.mode == "sound" else "last checkpoint"
+    return {
+        "experiment": title,
+        "data": f"{config.data.title}, digest {pack.digest[:16]}, {config.data.size} pixels",
+        "protocol": f"{protocol.name} v{protocol.version}: {protocol.description}",
+        "partial": "; ".join(_shortfalls(config, pack)),
+        "recipe": f"{recipe.name}: {recipe.steps} steps of {recipe.batch_size}, {recipe.optimizer}; seed {config.seed}",
+        "mode": f"{config.mode}; weights evaluated: {selected}",
+        "date": datetime.now(UTC).date().isoformat(),
+    }
+
+
+def _shortfalls(config: DictConfig, pack: Pack) -> list[str]:
+    """How the faces fall short of what published numbers were measured on."""
+    found = []
+    if pack.info["missing"]:
+        found.append(f"{pack.info['missing']} faces missing from this copy")
+    if (fraction := config.protocol.get("fraction", 1.0)) < 1:
+        found.append(f"{fraction:.0%} of every stratum of fold, age group and annotated gender")
+    if config.data.name == "adience" and pack.manifest["image"].str.startswith("faces/").any():
+        found.append("Adience's faces/ images, where the published numbers are of aligned/")
+    return found
