@@ -151,7 +151,10 @@ def build_trainer(
         deterministic="warn" if torch.cuda.is_available() else False,
         logger=History(folder.history, mirror),
         log_every_n_steps=min(10, recipe.steps),
-        callbacks=[*callbacks, *([Progress(folder.identity)] if config.trainer.progress else [])],
+        callbacks=[
+            *callbacks,
+            *([Progress(f"{config.system.name} fold {config.fold}")] if config.trainer.progress else []),
+        ],
         enable_progress_bar=config.trainer.progress,
         enable_model_summary=False,
         num_sanity_val_steps=0,
