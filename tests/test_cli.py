@@ -22,7 +22,7 @@ def agegender(*words: str, cwd: Path, status: int = 0) -> str:
     """Run the command and return what it printed, both streams."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")}
     command = [sys.executable, "-c", "from agegender.cli import main; main()", *words]
-    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=900)
     output = done.stdout + done.stderr
     assert done.returncode == status, output
     return output
