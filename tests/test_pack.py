@@ -317,6 +317,11 @@ def wait_for(condition, seconds=120):
         time.sleep(0.005)
 
 
+def heed_ctrl_c():
+    """What a terminal's child does; one of a test run in the background would inherit that the signal is ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def stopped(script, folder, stop, when):
     """Start the program and stop it as soon as `when(process)` holds; its exit status, what it said, its processes.
 
@@ -324,7 +329,13 @@ def stopped(script, folder, stop, when):
     """
     for _ in range(5):
         shutil.rmtree(folder / "pack", ignore_errors=True)
-        process = subprocess.Popen(script, stderr=subprocess.PIPE, text=True, start_new_session=True)
+        process = subprocess.Popen(
+            script,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            preexec_fn=heed_ctrl_c,
+        )
         wait_for(lambda process=process: when(process) or process.poll() is not None)
         workers = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
         if stop == signal.SIGKILL:
