@@ -84,17 +84,6 @@ def test_same_seed_same_interval() -> None:
     assert statistics.cluster_bootstrap(error, None, seed=1) != statistics.cluster_bootstrap(error, None, seed=2)
 
 
-def test_paired_difference_profits_from_the_pairing() -> None:
-    rng = np.random.default_rng(10)
-    easy = rng.random(1000) < 0.5
-    better, worse = easy | (rng.random(1000) < 0.04), easy
-    difference, low, high = statistics.paired_difference(better, worse, None)
-    assert difference == pytest.approx(better.mean() - worse.mean())
-    assert 0 < low < difference < high
-    apart = statistics.cluster_bootstrap(better, None)
-    assert high - low < 0.5 * (apart[1] - apart[0])
-
-
 @pytest.mark.parametrize(
     ("correct", "clusters", "classes"),
     [([], None, None), ([1.0, 0.0], ["a"], None), ([1.0, 0.0], None, [1]), ([[1.0]], None, None)],
@@ -103,11 +92,6 @@ def test_paired_difference_profits_from_the_pairing() -> None:
 def test_shapes_that_do_not_match_are_refused(correct, clusters, classes) -> None:
     with pytest.raises(ValueError, match="vectors of one length"):
         statistics.cluster_bootstrap(correct, clusters, classes=classes)
-
-
-def test_different_faces_cannot_be_paired() -> None:
-    with pytest.raises(ValueError, match="same faces"):
-        statistics.paired_difference([1.0, 0.0], [1.0], None)
 
 
 def test_no_repeat_is_refused() -> None:

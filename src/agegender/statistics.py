@@ -51,25 +51,6 @@ def cluster_bootstrap(
     return float(low), float(high)
 
 
-def paired_difference(
-    a: ArrayLike,
-    b: ArrayLike,
-    clusters: ArrayLike | None,
-    repeats: int = 2000,
-    seed: int = 0,
-) -> tuple[float, float, float]:
-    """Return mean(a - b) and its 95 % interval, (difference, low, high), of two systems on the same faces.
-
-    `a`, `b`: one value per face, shape (n,), in the same order. `clusters`, `repeats`, `seed` and errors as in
-    `cluster_bootstrap`. Pairing removes what makes a face hard for both systems.
-    """
-    first, second = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
-    if first.shape != second.shape:
-        raise ValueError(f"the two systems must be judged on the same faces, not on {first.shape} and {second.shape}")
-    low, high = cluster_bootstrap(first - second, clusters, repeats, seed)
-    return float(np.mean(first - second)), low, high
-
-
 def _cluster_codes(clusters: ArrayLike) -> NDArray[np.int64]:
     codes = pd.factorize(np.asarray(clusters, dtype=object))[0].astype(np.int64)
     unknown = codes < 0
