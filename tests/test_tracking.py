@@ -19,7 +19,8 @@ import pytest
 from agegender.errors import UserError
 from agegender.runs import RunFolder, identity
 from agegender.tracking import facts
-from agegender.tracking import server as tracking
+from agegender.tracking import mirror as tracking
+from agegender.tracking import server as mlflow_server
 from agegender.tracking.target import Target, find_target
 
 mlflow = pytest.importorskip("mlflow")
@@ -148,14 +149,14 @@ def everything(target: Target, folder: RunFolder) -> object:
 @pytest.fixture(params=["sqlite", "server"])
 def place(request: pytest.FixtureRequest, target: Target) -> Target:
     chosen: Target = target if request.param == "sqlite" else request.getfixturevalue("server")
-    tracking.check_server(chosen)
+    mlflow_server.check_server(chosen)
     return chosen
 
 
 def test_a_finished_run_arrives_whole(place: Target, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     folder = make_run(tmp_path / "my runs")
     finish(folder)
-    parent = tracking.open_parent(place, f"whole {place.label}", "LMTCNN", {"data": "generated"}, "under way")
+    parent = mlflow_server.open_parent(place, f"whole {place.label}", "LMTCNN", {"data": "generated"}, "under way")
     assert tracking.track(place, [folder], parent=parent) == (1, 0, 0)
 
     run = server_run(place, folder)
@@ -205,7 +206,7 @@ def test_files_and_data_arrive(place: Target, tmp_path: Path) -> None:
     tracking.track(place, [folder])
     run = server_run(place, folder)
     found = mlflow.MlflowClient(place.uri).list_artifacts(run.info.run_id)
-    assert sorted(file.path for file in found) == sorted(tracking.ARTIFACTS)
+    assert sorted(file.path for file in found) == sorted(mlflow_server.ARTIFACTS)
     weights = mlflow.artifacts.download_artifacts(
         f"{run.info.artifact_uri}/weights.safetensors", tracking_uri=place.uri
     )
@@ -234,7 +235,7 @@ def test_a_run_sent_alone_joins_its_sweep_later(target: Target, tmp_path: Path) 
     folder = make_run(tmp_path)
     finish(folder)
     tracking.track(target, [folder])
-    first, second = (tracking.open_parent(target, f"joined {i}", "", {}, "") for i in range(2))
+    first, second = (mlflow_server.open_parent(target, f"joined {i}", "", {}, "") for i in range(2))
     for parent in (first, second):
         assert tracking.track(target, [folder], parent=parent) == (0, 1, 0)
     assert server_run(target, folder).data.tags["mlflow.parentRunId"] == first
@@ -349,18 +350,18 @@ def closed_port() -> str:
 def test_a_server_that_is_down_is_reported_at_once() -> None:
     start = time.monotonic()
     with pytest.raises(UserError, match=r"server at http://127\.0\.0\.1:\d+ does not answer: start it, or train with"):
-        tracking.check_server(Target(closed_port(), "faces"))
+        mlflow_server.check_server(Target(closed_port(), "faces"))
     assert time.monotonic() - start < 60
 
 
 def test_a_server_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(tracking.IMPATIENT, "MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    monkeypatch.setitem(mlflow_server.IMPATIENT, "MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         start = time.monotonic()
         with pytest.raises(UserError, match="does not answer"):
-            tracking.check_server(Target(f"http://127.0.0.1:{silent.getsockname()[1]}", "faces"))
+            mlflow_server.check_server(Target(f"http://127.0.0.1:{silent.getsockname()[1]}", "faces"))
     assert time.monotonic() - start < 60
 
 
@@ -388,22 +389,22 @@ def test_a_run_not_sent_for_a_dead_server_is_sent_later(target: Target, tmp_path
 
 
 def test_a_sweep_has_one_parent(target: Target) -> None:
-    first = tracking.open_parent(target, "lmtcnn-1", "LMTCNN", {"protocol": "lmtcnn_joint"}, "under way")
-    tracking.close_parent(target, first, "| system | age |\n|---|---|", {"best/age_exact": 0.45}, failed=True)
+    first = mlflow_server.open_parent(target, "lmtcnn-1", "LMTCNN", {"protocol": "lmtcnn_joint"}, "under way")
+    mlflow_server.close_parent(target, first, "| system | age |\n|---|---|", {"best/age_exact": 0.45}, failed=True)
     client = mlflow.MlflowClient(target.uri)
     run = client.get_run(first)
     assert (run.info.run_name, run.info.status, run.data.metrics) == ("LMTCNN", "FAILED", {"best/age_exact": 0.45})
     assert run.data.tags["mlflow.note.content"] == "| system | age |\n|---|---|"
 
-    assert tracking.open_parent(target, "lmtcnn-1", "LMTCNN", {}, "") == first
+    assert mlflow_server.open_parent(target, "lmtcnn-1", "LMTCNN", {}, "") == first
     assert client.get_run(first).info.status == "RUNNING"
-    tracking.close_parent(target, first, "", {}, failed=False)
+    mlflow_server.close_parent(target, first, "", {}, failed=False)
     assert client.get_run(first).info.status == "FINISHED"
-    assert tracking.open_parent(target, "lmtcnn-2", "LMTCNN", {}, "") != first
+    assert mlflow_server.open_parent(target, "lmtcnn-2", "LMTCNN", {}, "") != first
 
 
 def test_an_announced_run_waits_and_then_runs(target: Target, tmp_path: Path) -> None:
-    parent = tracking.open_parent(target, "waiting-1", "waiting", {}, "")
+    parent = mlflow_server.open_parent(target, "waiting-1", "waiting", {}, "")
     folder = make_run(tmp_path)
     tracking.announce(target, folder, parent=parent)
     run_id = target.remembered(folder)["run_id"]
@@ -417,7 +418,7 @@ def test_an_announced_run_waits_and_then_runs(target: Target, tmp_path: Path) ->
 def test_an_experiment_is_created_once_by_many_at_once(target: Target) -> None:
     several = Target(target.uri, "several at once", target.artifacts)
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda sweep: tracking.open_parent(several, str(sweep), "", {}, ""), range(4)))
+        list(pool.map(lambda sweep: mlflow_server.open_parent(several, str(sweep), "", {}, ""), range(4)))
     found = mlflow.MlflowClient(target.uri).search_experiments(filter_string="name = 'several at once'")
     assert len(found) == 1
     assert found[0].tags["mlflow.experimentKind"] == "custom_model_development"
@@ -425,11 +426,11 @@ def test_an_experiment_is_created_once_by_many_at_once(target: Target) -> None:
 
 def test_a_deleted_experiment_is_refused(target: Target) -> None:
     gone = Target(target.uri, "gone", target.artifacts)
-    tracking.check_server(gone)
+    mlflow_server.check_server(gone)
     client = mlflow.MlflowClient(target.uri)
     client.delete_experiment(client.get_experiment_by_name("gone").experiment_id)
     with pytest.raises(UserError, match="gone was deleted"):
-        tracking.check_server(gone)
+        mlflow_server.check_server(gone)
 
 
 def test_two_processes_may_start_on_a_new_database(two_starters: tuple[Target, list[tuple[int, str]]]) -> None:
@@ -442,7 +443,7 @@ def test_two_processes_may_start_on_a_new_database(two_starters: tuple[Target, l
 def test_an_unusable_uri_is_refused(uri: str, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match=r"cannot be used .*: choose another"):
-        tracking.check_server(find_target(uri.format(tmp_path), "faces", tmp_path))
+        mlflow_server.check_server(find_target(uri.format(tmp_path), "faces", tmp_path))
 
 
 def test_where_runs_are_tracked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -483,11 +484,11 @@ def test_mlflow_is_needed_only_for_tracking(tmp_path: Path) -> None:
 import sys
 sys.modules["mlflow"] = None  # as if it were not installed
 from pathlib import Path
-from agegender.tracking import server as tracking
+from agegender.tracking import server
 from agegender.tracking.target import find_target
 try:
-    tracking.check_server(find_target(None, "faces", Path(sys.argv[1])))
-except tracking.UserError as error:
+    server.check_server(find_target(None, "faces", Path(sys.argv[1])))
+except server.UserError as error:
     print(error)
 """
     shown = subprocess.run(

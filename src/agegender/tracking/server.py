@@ -1,18 +1,14 @@
-"""Mirror run folders to an MLflow server, while they grow or later. The only module that imports mlflow, and lazily.
-
-The run folder is the truth. `mirror` sends what the server does not have yet: `follow` calls it during training,
-`track` afterwards. `mlflow.json` in the run folder remembers which run it became on which server, and how it ended.
-"""
+"""What an MLflow server is asked and told. The only module that imports mlflow, and lazily; errors are MLflow's own."""
 
 from __future__ import annotations
 
 import json
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, nullcontext
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from agegender.errors import UserError
 from agegender.tracking import facts
@@ -24,8 +20,6 @@ if TYPE_CHECKING:
 
     from agegender.runs import RunFolder
 
-log = logging.getLogger(__name__)
-
 NOISY = ("mlflow.store.db.utils", "mlflow.system_metrics", "alembic")  # their INFO lines mean nothing to our users
 # MLflow's own patience with a dead server is minutes; before and during training that is time lost.
 IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
@@ -36,14 +30,6 @@ ARTIFACTS = ("config.yaml", "environment.json", "identity.json", "predictions.cs
 SAMPLING_SECONDS = 5  # of system metrics; MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL wins
 
 
-class Tracked(NamedTuple):
-    """What `track` did: how many run folders it sent, found there already, and left because they are not finished."""
-
-    sent: int
-    already: int
-    unfinished: int
-
-
 def check_server(target: Target) -> None:
     """Make sure before training that the server answers and has the experiment, creating it where it is missing.
 
@@ -51,7 +37,7 @@ def check_server(target: Target) -> None:
     """
     try:
         with mlflow_settings(**IMPATIENT):
-            _experiment(_client(target.uri), target)
+            experiment_id(connect(target.uri), target)
     except UserError:
         raise
     except Exception as error:
@@ -63,8 +49,8 @@ def check_server(target: Target) -> None:
 
 def open_parent(target: Target, sweep: str, title: str, tags: Mapping[str, str], description: str) -> str:
     """Return the run id of a sweep's parent run, found by its tag `sweep` or else created; it is shown as running."""
-    client = _client(target.uri)
-    experiment = _experiment(client, target)
+    client = connect(target.uri)
+    experiment = experiment_id(client, target)
     found = client.search_runs([experiment], f"tags.sweep = '{sweep}'", max_results=1)
     if found:
         client.update_run(found[0].info.run_id, status="RUNNING")
@@ -75,103 +61,16 @@ def open_parent(target: Target, sweep: str, title: str, tags: Mapping[str, str],
 
 def close_parent(target: Target, parent: str, table: str, metrics: Mapping[str, float], *, failed: bool) -> None:
     """End a sweep's parent run: its results as description, a Markdown table, and as metrics."""
-    client = _client(target.uri)
+    client = connect(target.uri)
     client.set_tag(parent, NOTE, table)
     now = int(time.time() * 1000)
-    _log(client, parent, [facts.Point(name, value, now, step=0) for name, value in metrics.items()])
-    _terminate(client, parent, "FAILED" if failed else "FINISHED")
-
-
-def mirror(target: Target, folder: RunFolder, *, parent: str | None = None, after: int = 0) -> int:
-    """Send what the server does not have yet of a run folder; return how many lines of its history are there now.
-
-    `after`: leave out that many lines, sent before; a line sent twice counts once. A run whose end is there is left
-    alone, but given a `parent` (run id) if it has none. A failed run that was started anew is opened again. The folder
-    must hold identity.json, environment.json and config.yaml; errors are MLflow's own.
-    """
-    client = _client(target.uri)
-    run = _known_run(client, target, folder) or _create(client, target, folder)
-    if parent and PARENT not in run.data.tags:
-        client.set_tag(run.info.run_id, PARENT, parent)
-    if target.has_end(folder):
-        return after
-    if run.info.status != "RUNNING":
-        _reopen(client, run)
-    points, lines = facts.curve(folder, after)
-    _log(client, run.info.run_id, points)
-    if end_of(folder):
-        _close(client, target, folder, run.info.run_id)
-    return lines
-
-
-def announce(target: Target, folder: RunFolder, *, parent: str) -> None:
-    """Make sure that a run of a sweep is on the server; one that has not ended is shown as waiting for its turn."""
-    mirror(target, folder, parent=parent)
-    if not end_of(folder):
-        _client(target.uri).update_run(target.remembered(folder)["run_id"], status="SCHEDULED")
-
-
-@contextmanager
-def follow(
-    target: Target, folder: RunFolder, *, parent: str | None = None, system_metrics: bool = True
-) -> Iterator[Callable[[], None]]:
-    """Mirror a run while it trains: yields a function that sends what is new; leaving the block sends the rest.
-
-    Set the done mark or write failed.json inside the block: a run left with neither is shown as KILLED until resumed.
-    Whatever the server does, the run goes on: the first error is logged, and only the end is tried again.
-    """
-    lines, trouble = 0, False
-
-    def attempt(action: Callable[[], Any]) -> Any:
-        nonlocal trouble
-        try:
-            return action()
-        except Exception as error:
-            if not trouble:
-                later = "the run goes on, send it later with `agegender track`"
-                log.warning("MLflow at %s failed (%s): %s", target.label, reason(error), later)
-            trouble = True
-
-    def send() -> None:
-        nonlocal lines
-        if not trouble:
-            lines = attempt(lambda: mirror(target, folder, parent=parent, after=lines)) or lines
-
-    try:
-        with mlflow_settings(**IMPATIENT), ExitStack() as stack:
-            # What this sends of the history does not count: a resumed run may drop lines before it goes on.
-            attempt(lambda: mirror(target, folder, parent=parent))
-            if system_metrics and not trouble:
-                attempt(lambda: stack.enter_context(_system_metrics(target, folder)))
-            yield send
-    finally:
-        attempt(lambda: _leave(target, folder, parent, lines))
-
-
-def track(target: Target, folders: Iterable[RunFolder], *, parent: str | None = None) -> Tracked:
-    """Send finished run folders, done or failed, that are not on the server yet.
-
-    UserError where the server fails; what was sent until then is kept, and the same call goes on from there.
-    """
-    folders = list(folders)
-    finished = [folder for folder in folders if end_of(folder)]
-    already = 0
-    for folder in finished:
-        try:
-            already += target.has_end(folder) and _known_run(_client(target.uri), target, folder) is not None
-            mirror(target, folder, parent=parent)
-        except UserError:
-            raise
-        except Exception as error:
-            problem = f"{folder.path} could not be sent to {target.label} ({reason(error)})"
-            raise UserError(
-                f"{problem}: mend that and run `agegender track` again, it sends what is missing"
-            ) from error
-    return Tracked(len(finished) - already, already, len(folders) - len(finished))
+    log_points(client, parent, [facts.Point(name, value, now, step=0) for name, value in metrics.items()])
+    terminate(client, parent, "FAILED" if failed else "FINISHED")
 
 
 @cache
-def _client(uri: str) -> MlflowClient:
+def connect(uri: str) -> MlflowClient:
+    """Return the client of a tracking URI; UserError where MLflow is not installed."""
     try:
         from mlflow import MlflowClient
     except ModuleNotFoundError as error:
@@ -186,7 +85,8 @@ def _client(uri: str) -> MlflowClient:
         return MlflowClient(uri)
 
 
-def _experiment(client: MlflowClient, target: Target) -> str:
+def experiment_id(client: MlflowClient, target: Target) -> str:
+    """Return the id of the target's experiment, created where it is missing; UserError where it was deleted."""
     found = client.get_experiment_by_name(target.experiment)
     if found is None:
         try:
@@ -201,7 +101,7 @@ def _experiment(client: MlflowClient, target: Target) -> str:
     return str(found.experiment_id)
 
 
-def _known_run(client: MlflowClient, target: Target, folder: RunFolder) -> Run | None:
+def known_run(client: MlflowClient, target: Target, folder: RunFolder) -> Run | None:
     """Return the run this folder became on the server; None where there is none any more."""
     from mlflow.exceptions import MlflowException
 
@@ -216,9 +116,10 @@ def _known_run(client: MlflowClient, target: Target, folder: RunFolder) -> Run |
     return run if run.info.lifecycle_stage == "active" else None
 
 
-def _create(client: MlflowClient, target: Target, folder: RunFolder) -> Run:
+def create_run(client: MlflowClient, target: Target, folder: RunFolder) -> Run:
+    """Create the run of a folder and remember it there."""
     known = (facts.started(folder), facts.tags(folder), facts.title(folder))
-    run = client.create_run(_experiment(client, target), *known)
+    run = client.create_run(experiment_id(client, target), *known)
     target.remember(folder, run.info.run_id, end="")
     _describe(client, folder, run.info.run_id)
     return run
@@ -238,17 +139,18 @@ def _describe(client: MlflowClient, folder: RunFolder, run_id: str) -> None:
     client.log_inputs(run_id, inputs)
 
 
-def _reopen(client: MlflowClient, run: Run) -> None:
+def reopen(client: MlflowClient, run: Run) -> None:
+    """Show an ended run as running, without the error it had ended with."""
     client.update_run(run.info.run_id, status="RUNNING")
     if "error" in run.data.tags:
         client.delete_tag(run.info.run_id, "error")
         client.delete_tag(run.info.run_id, NOTE)
 
 
-def _close(client: MlflowClient, target: Target, folder: RunFolder, run_id: str) -> None:
+def close_run(client: MlflowClient, target: Target, folder: RunFolder, run_id: str) -> None:
     """Send what a run has at its end, once, and end it at the time of its mark."""
     _describe(client, folder, run_id)  # again: the first time may have been cut short
-    _log(client, run_id, facts.results(folder))
+    log_points(client, run_id, facts.results(folder))
     for name in ARTIFACTS:
         if (folder.path / name).exists():
             client.log_artifact(run_id, str(folder.path / name))
@@ -257,31 +159,26 @@ def _close(client: MlflowClient, target: Target, folder: RunFolder, run_id: str)
         client.set_tag(run_id, "error", failure["error"])
         client.set_tag(run_id, NOTE, f"{failure['error']}\n\n```\n{failure.get('traceback', '')}\n```")
     status, mark = ("FAILED", "failed.json") if failure else ("FINISHED", "done")
-    _terminate(client, run_id, status, facts.written(folder, mark))
+    terminate(client, run_id, status, facts.written(folder, mark))
     target.remember(folder, run_id, end=end_of(folder))
 
 
-def _leave(target: Target, folder: RunFolder, parent: str | None, after: int) -> None:
-    with mlflow_settings(**IMPATIENT):
-        _experiment(_client(target.uri), target)  # fails at once where the server is gone; sending may take its time
-    mirror(target, folder, parent=parent, after=after)
-    if not end_of(folder):
-        _terminate(_client(target.uri), target.remembered(folder)["run_id"], "KILLED")
-
-
-def _log(client: MlflowClient, run_id: str, points: Iterable[facts.Point]) -> None:
+def log_points(client: MlflowClient, run_id: str, points: Iterable[facts.Point]) -> None:
+    """Send points of curves, any number of them."""
     from mlflow.entities import Metric
 
     client.log_batch(run_id, metrics=[Metric(*point) for point in points])  # which cuts batches of 1000 itself
 
 
-def _terminate(client: MlflowClient, run_id: str, status: str, end_time: int | None = None) -> None:
+def terminate(client: MlflowClient, run_id: str, status: str, end_time: int | None = None) -> None:
+    """End a run, now or at `end_time` (ms since 1970)."""
     with mlflow_settings(MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT="true"):
         client.set_terminated(run_id, status, end_time)
 
 
 @contextmanager
-def _system_metrics(target: Target, folder: RunFolder) -> Iterator[None]:
+def system_metrics_of(target: Target, folder: RunFolder) -> Iterator[None]:
+    """Log the machine's load on the run of a folder inside the block."""
     # What mlflow.start_run(log_system_metrics=True) starts, without its active run, global URI and final status.
     from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 

@@ -10,7 +10,8 @@ from omegaconf import DictConfig
 from agegender.errors import UserError, exit_on_user_error
 from agegender.runs import RunFolder
 from agegender.settings import config_folder
-from agegender.tracking.server import check_server, track
+from agegender.tracking.mirror import track
+from agegender.tracking.server import check_server
 from agegender.tracking.target import find_target
 
 log = logging.getLogger(__name__)
