@@ -53,7 +53,7 @@ def time_pack(source: Path, names: list[str], size: int, workers: int) -> float:
     """Return the images/s of `build_pack` over the faces."""
     import pandas as pd  # here, so that the processes that are started do without
 
-    from agegender.data.pack import build_pack
+    from agegender.data.build import build_pack
 
     label = pd.Series(0, index=range(len(names)), dtype="Int64")
     manifest = pd.DataFrame({"image": names, "subject": names, "row": names}).assign(
@@ -87,7 +87,7 @@ def draw_faces(folder: Path, count: int) -> Path:
     return folder
 
 
-def compare(source: Path, faces: int, size: int, pairs: int, workers: int) -> None:
+def compare(source: Path, faces: int | None, size: int, pairs: int, workers: int) -> None:
     with open_source(source) as opened:
         names = [name for name in opened.names() if name.lower().endswith(IMAGES)][:faces]
     print(f"{len(names)} faces of {source.name} to {size} px, {workers} processes")
@@ -105,13 +105,13 @@ def compare(source: Path, faces: int, size: int, pairs: int, workers: int) -> No
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--source", type=Path)
-    parser.add_argument("--faces", type=int, default=8000)
+    parser.add_argument("--faces", type=int, help="only the first N; all of them without")
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        source = args.source or (SHARED if SHARED.exists() else draw_faces(Path(folder), min(args.faces, 1000)))
+        source = args.source or (SHARED if SHARED.exists() else draw_faces(Path(folder), 1000))
         compare(source, args.faces, args.size, args.pairs, args.workers)
 
 

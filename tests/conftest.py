@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from agegender.data.build import build_pack
 from agegender.data.generated import generate
 from agegender.data.manifest import read_rows
-from agegender.data.pack import build_pack
 
 DRAWN = {"faces": 120, "users": 20, "size": 64, "seed": 0}
 

@@ -18,9 +18,10 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+from agegender.data.build import build_pack
 from agegender.data.images import decode
 from agegender.data.manifest import digest
-from agegender.data.pack import build_pack, open_pack
+from agegender.data.pack import open_pack
 from agegender.errors import UserError
 
 SIZE = 24
@@ -226,6 +227,28 @@ def test_missing_and_unreadable_images_are_reported_together(tmp_path, source):
     assert not (tmp_path / "pack").exists()
 
 
+@pytest.mark.parametrize("packed", [True, False])
+def test_the_reason_of_an_unreadable_file_does_not_repeat_its_name(tmp_path, source, packed):
+    names = write_faces(source, 3)
+    content = (source / names[1]).read_bytes()
+    if packed:
+        with zipfile.ZipFile(tmp_path / "faces.zip", "w") as archive:
+            for name in names:
+                archive.write(source / name, name)
+        whole = (tmp_path / "faces.zip").read_bytes()
+        (tmp_path / "faces.zip").write_bytes(whole.replace(content, content[::-1]))
+        reason, source = "cannot be read (Bad CRC-32)", tmp_path / "faces.zip"
+    else:
+        os.truncate(source / names[1], 400_000_001)  # takes no room on the disk
+        reason = "cannot be read (has 400,000,001 bytes, above the limit of 400,000,000: no face needs so many)"
+    with pytest.raises(UserError) as caught:
+        build(tmp_path / "pack", source, manifest_of(names))
+    assert f"unreadable ({names[1]}: {reason}; all in " in str(caught.value)
+    assert pd.read_csv(tmp_path / "pack.partial/missing.csv").to_numpy().tolist() == [[names[1], reason]]
+    summary = build(tmp_path / "pack", source, manifest_of(names), allow_missing=True)
+    assert summary.dropped == {"cannot be read": 1}
+
+
 def test_mended_copy_is_finished_without_decoding_again(tmp_path, source):
     names = write_faces(source, 9)
     spoil(source, names)
@@ -277,9 +300,11 @@ import sys
 from pathlib import Path
 
 import pandas as pd
-from agegender.data.pack import build_pack
+from agegender.data import fill
+from agegender.data.build import build_pack
 from agegender.errors import UserError
 
+fill.COMMIT_SECONDS = 0  # the faces here are done within the usual time
 if __name__ == "__main__":
     root = Path(sys.argv[1])
     manifest = pd.read_csv(root / "manifest.csv", dtype="string")

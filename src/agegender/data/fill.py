@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import threading
+import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ from agegender.errors import UserError
 
 ARRAY, JOURNAL = "faces.npy", "journal.jsonl"
 CHUNK = 64  # images: large against the cost of passing a message, small enough for an even end and a quick stop
+COMMIT_SECONDS = 5  # what a killed process may lose; waiting for the disk more often slows the decoding
 
 
 class Item(NamedTuple):
@@ -147,14 +149,16 @@ class Journal:
             self._file.write(key)
         self._thread = ThreadPoolExecutor(1)
         self._commit: Future[None] = self._thread.submit(self._write, [])
+        self._committed = time.monotonic()
         self._pending: list[Outcome] = []
 
     def record(self, outcomes: Sequence[Outcome]) -> None:
         """Note what is done. A thread waits for the disk, and takes all that has come together since its last turn."""
         self._pending += [outcome for outcome in outcomes if not outcome.reason]
-        if self._commit.done():
+        if self._commit.done() and time.monotonic() - self._committed >= COMMIT_SECONDS:
             self._commit.result()
             self._commit = self._thread.submit(self._write, self._pending)
+            self._committed = time.monotonic()
             self._pending = []
 
     def _write(self, outcomes: Sequence[Outcome]) -> None:
@@ -198,7 +202,7 @@ class _Worker:
         try:
             data = self.source.read(item.name)
         except UserError as error:
-            return Outcome(item.slot, "", f"cannot be read ({error})")
+            return Outcome(item.slot, "", f"cannot be read ({_without_name(error, item.name, self.source.path)})")
         sha256 = hashlib.sha256(data).hexdigest()
         if sha256 == item.sha256:
             return Outcome(item.slot, sha256, "")
@@ -209,6 +213,14 @@ class _Worker:
         self.array.seek(self.offset + item.slot * pixels.nbytes)
         self.array.write(pixels.data)
         return Outcome(item.slot, sha256, "")
+
+
+def _without_name(error: UserError, name: str, root: Path) -> str:
+    """Return what is wrong with a file of the source without its name, which stands before every reason."""
+    text = str(error).removeprefix("cannot read ")
+    for named in (f"{name} in {root}", f"{root / name}", f" for file {name!r}"):
+        text = text.replace(named, "")
+    return text.strip(": ")
 
 
 _worker: _Worker

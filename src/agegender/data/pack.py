@@ -6,35 +6,22 @@ is its image's index in the array), `pack.json` (what it was made from) and, whe
 
 import hashlib
 import json
-import os
-import shutil
-import time
 from collections.abc import Mapping
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import PIL
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
-from rich.table import Table
-from rich.text import Text
 
-from agegender.data.fill import ARRAY, JOURNAL, Outcome, compact, fill
-from agegender.data.manifest import digest
+from agegender.data.fill import ARRAY
 from agegender.data.source import open_source
 from agegender.errors import UserError
 
 FORMAT = 1  # of the folder; part of every digest
 MANIFEST, INFO, MISSING = "manifest.csv", "pack.json", "missing.csv"
-INTEGERS = ("fold", "age_group", "age_years", "gender")
-ABSENT = "not in the source"
+INTEGERS = ("fold", "age_group", "age_years", "age_decades", "gender")
 
 
 @dataclass(frozen=True)
@@ -49,89 +36,6 @@ class Pack:
     manifest: pd.DataFrame
     digest: str
     info: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Summary:
-    """What `build_pack` did; print it with rich. `dropped`: rows by the reason why their image is not in the pack."""
-
-    folder: Path
-    digest: str
-    rows: int
-    images: int
-    dropped: dict[str, int]
-    seconds: float
-    up_to_date: bool
-
-    @property
-    def images_per_second(self) -> float:
-        """Distinct images of the pack over the time the whole call took."""
-        return self.images / self.seconds
-
-    def __rich__(self) -> Table:
-        table = Table(title=f"pack {self.folder}", title_justify="left", show_header=False)
-        speed = f"{self.seconds:.1f} s, {self.images_per_second:,.0f} images/s"
-        table.add_row("faces kept", f"{self.rows:,}")
-        table.add_row("distinct images", f"{self.images:,}")
-        for reason, count in self.dropped.items():
-            table.add_row(f"faces dropped: {reason}", f"{count:,}")
-        table.add_row("time", "none: it was up to date" if self.up_to_date else speed)
-        table.add_row("digest", self.digest[:16])
-        return table
-
-
-def build_pack(
-    folder: Path,
-    source: Path,
-    manifest: pd.DataFrame,
-    *,
-    dataset: str,
-    size: int,
-    settings: Mapping[str, object],
-    allow_missing: bool,
-    workers: int | None = None,
-    progress: bool = True,
-) -> Summary:
-    """Decode the images of a manifest at `size` pixels into the pack `folder`, with `workers` processes (all cores).
-
-    The work is done in `folder`.partial, which a later call continues, and takes the place of an older pack only when
-    it is complete; a pack that is up to date is left as it is. `settings` are JSON values: what `manifest` was read
-    with.
-
-    Raises:
-        UserError: Images are missing or unreadable (unless `allow_missing`, which drops their rows), there is no image
-            at all, the disk is full or not writable, another process is writing the same pack.
-        KeyboardInterrupt: On Ctrl-C, after a clean stop, with a message that says how to go on.
-
-    """
-    started = time.perf_counter()
-    with open_source(source) as opened:
-        info: dict[str, Any] = {
-            **_key(dataset, size, settings),
-            "source": str(source.expanduser().resolve()),
-            "fingerprint": opened.fingerprint(),
-            "requested": hashlib.sha256(manifest.to_csv(index=False).encode()).hexdigest(),
-        }
-        present = set(opened.names())
-    expected = {key: value for key, value in info.items() if key != "source"}
-    up_to_date = _why_stale(folder, expected) is None and (allow_missing or not _read_info(folder)["missing"])
-    if not up_to_date:
-        names = manifest["image"].drop_duplicates().tolist()
-        partial = folder.with_name(f"{folder.name}.partial")
-        try:
-            partial.mkdir(parents=True, exist_ok=True)
-            faces = _decode(partial, source, names, present, size, workers or _cores(), progress)
-            _report_missing(partial, faces, allow_missing)
-            _complete(partial, manifest, faces, info)
-            _replace(folder, partial)
-        except OSError as error:
-            raise UserError(
-                f"cannot write {error.filename or partial} ({error.strerror}): mend that and run the same command "
-                "again, it goes on where it stopped"
-            ) from error
-    info = _read_info(folder)
-    seconds = time.perf_counter() - started
-    return Summary(folder, info["digest"], info["rows"], info["images"], info["dropped"], seconds, up_to_date)
 
 
 def open_pack(
@@ -150,33 +54,33 @@ def open_pack(
     """
     if not (folder / INFO).is_file():
         raise UserError(f"there is no pack in {folder}: make it with: {remedy}")
-    expected = _key(dataset, size, settings)
-    why = _why_stale(folder, expected)
+    expected = key_of(dataset, size, settings)
+    why = why_stale(folder, expected)
     if why is None:
-        info = _read_info(folder)
+        info = read_info(folder)
         if source is not None or Path(info["source"]).exists():
             with open_source(source or Path(info["source"])) as opened:
-                why = _why_stale(folder, {"fingerprint": opened.fingerprint()})
+                why = why_stale(folder, {"fingerprint": opened.fingerprint()})
     if why is not None:
         raise UserError(f"the pack {folder} is stale, {why}: make it again with: {remedy}")
     return Pack(_map_images(folder), _read_rows(folder), info["digest"], info)
 
 
-def _key(dataset: str, size: int, settings: Mapping[str, object]) -> dict[str, Any]:
+def key_of(dataset: str, size: int, settings: Mapping[str, object]) -> dict[str, Any]:
     """Return what a pack and whoever opens it must agree in, as it looks after a way through JSON."""
     key = {"format": FORMAT, "dataset": dataset, "size": size, "settings": dict(settings)}
     return dict(json.loads(json.dumps(key)))
 
 
-def _why_stale(folder: Path, expected: Mapping[str, object]) -> str | None:
+def why_stale(folder: Path, expected: Mapping[str, object]) -> str | None:
     """Return why the pack is not whole or not what is expected; None when it is."""
     try:
-        info = _read_info(folder)
+        info = read_info(folder)
         for name, value in expected.items():
             if info[name] != value:
                 changed = f"its source {info['source']} has changed"
                 return changed if name == "fingerprint" else f"made with {name}={info[name]} where now {name}={value}"
-        if _file_hash(folder / MANIFEST) != info["manifest_sha256"]:
+        if file_hash(folder / MANIFEST) != info["manifest_sha256"]:
             return f"its {MANIFEST} was edited"
         images = _map_images(folder)
         if images.shape != (info["images"], info["size"], info["size"], 3) or images.dtype != np.uint8:
@@ -186,7 +90,8 @@ def _why_stale(folder: Path, expected: Mapping[str, object]) -> str | None:
     return None
 
 
-def _read_info(folder: Path) -> dict[str, Any]:
+def read_info(folder: Path) -> dict[str, Any]:
+    """Return pack.json."""
     return dict(json.loads((folder / INFO).read_text(encoding="utf-8")))
 
 
@@ -198,96 +103,10 @@ def _map_images(folder: Path) -> npt.NDArray[np.uint8]:
 def _read_rows(folder: Path) -> pd.DataFrame:
     """Read manifest.csv with the manifest's types. An empty text is text, but for a subject it means unknown."""
     rows = pd.read_csv(folder / MANIFEST, dtype="string", keep_default_na=False)
-    integers = {name: rows[name].replace("", pd.NA).astype("Int64") for name in INTEGERS}
+    integers = {name: rows[name].replace("", pd.NA).astype("Int64") for name in INTEGERS if name in rows}
     return rows.assign(**integers, subject=rows["subject"].replace("", pd.NA), slot=rows["slot"].astype("int64"))
 
 
-def _file_hash(path: Path) -> str:
+def file_hash(path: Path) -> str:
+    """Return the sha256 (hex) of a small file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-class _Speed(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        return Text(f"{task.speed or 0:,.0f} images/s")
-
-
-def _decode(
-    partial: Path, source: Path, names: list[str], present: set[str], size: int, workers: int, progress: bool
-) -> pd.DataFrame:
-    """Fill the array with a progress bar; return per distinct image, in the order of slots: image, sha256, reason."""
-    wanted = {slot: name for slot, name in enumerate(names) if name in present}
-    if not wanted:
-        raise UserError(f"{source} holds none of the {len(names)} images, such as {names[0]}: is it the right root?")
-    plan = {"format": FORMAT, "size": size, "pillow": PIL.__version__, "names": names}
-    key = hashlib.sha256(json.dumps(plan).encode()).hexdigest()
-    outcomes: dict[int, Outcome] = {}
-    columns = (TextColumn("decoding"), BarColumn(), MofNCompleteColumn(), _Speed(), TimeRemainingColumn())
-    results = fill(source, partial, wanted, size, len(names), workers, key)
-    try:
-        with closing(results), Progress(*columns, console=Console(stderr=True), disable=not progress) as bar:
-            task = bar.add_task("", total=len(wanted))
-            for chunk in results:
-                outcomes.update({outcome.slot: outcome for outcome in chunk})
-                bar.advance(task, len(chunk))
-    except KeyboardInterrupt:
-        done = f"stopped at {len(outcomes)} of {len(wanted)} images, which are kept in {partial}"
-        raise KeyboardInterrupt(f"{done}: run the same command again to go on") from None
-    except BrokenProcessPool as error:
-        raise UserError(
-            f"a decoding process died at {len(outcomes)} of {len(wanted)} images, perhaps for lack of memory: "
-            "run the same command again to go on"
-        ) from error
-    everything = [outcomes.get(slot, Outcome(slot, "", ABSENT)) for slot in range(len(names))]
-    return pd.DataFrame(everything, columns=list(Outcome._fields)).assign(image=names)
-
-
-def _report_missing(partial: Path, faces: pd.DataFrame, allow_missing: bool) -> None:
-    """List the images without pixels in missing.csv; UserError when there are some and must not be."""
-    lost = faces.loc[faces["reason"] != "", ["image", "reason"]]
-    (partial / MISSING).unlink(missing_ok=True)
-    if lost.empty:
-        return
-    lost.to_csv(partial / MISSING, index=False)
-    if not allow_missing or len(lost) == len(faces):
-        first = "; ".join(f"{name}: {reason}" for name, reason in lost.head(3).to_numpy())
-        raise UserError(
-            f"{len(lost)} of {len(faces)} images are missing or unreadable ({first}; all in {partial / MISSING}): "
-            "complete the copy or replace the files, or go on without them with data.allow_missing=true"
-        )
-
-
-def _complete(partial: Path, manifest: pd.DataFrame, faces: pd.DataFrame, info: dict[str, Any]) -> None:
-    """Write what belongs to the filled array; the rows without pixels are dropped and counted."""
-    lost, kept = faces[faces["reason"] != ""], faces[faces["reason"] == ""]
-    (partial / JOURNAL).unlink()  # from here on the slots may move
-    compact(partial / ARRAY, kept["slot"].tolist())
-    by_image = kept.assign(slot=range(len(kept))).set_index("image")
-    rows = manifest[manifest["image"].isin(by_image.index)].reset_index(drop=True)
-    rows = rows.assign(**{name: rows["image"].map(by_image[name]) for name in ("sha256", "slot")})
-    rows.to_csv(partial / MANIFEST, index=False, lineterminator="\n")
-    kinds = lost.set_index("image")["reason"].str.split(" (", regex=False).str[0]  # without what a library said
-    info |= {
-        "rows": len(rows),
-        "images": len(kept),
-        "missing": len(manifest) - len(rows),
-        "dropped": {str(reason): int(count) for reason, count in manifest["image"].map(kinds).value_counts().items()},
-        "digest": digest(rows, pack_format=FORMAT, pack_size=info["size"]),
-        "manifest_sha256": _file_hash(partial / MANIFEST),
-        "pillow": PIL.__version__,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-    (partial / INFO).write_text(json.dumps(info, indent=2) + "\n", encoding="utf-8")
-
-
-def _replace(folder: Path, partial: Path) -> None:
-    """Put the new pack in the place of the old one, which stays readable to who has it open."""
-    old = folder.with_name(f"{folder.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
-        folder.rename(old)
-    partial.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)

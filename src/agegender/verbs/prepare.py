@@ -19,9 +19,9 @@ def main(config: DictConfig) -> None:
 
 def prepare(config: DictConfig) -> None:
     """Read, check and decode."""
+    from agegender.data.build import build_pack
     from agegender.data.manifest import read_rows
-    from agegender.data.pack import build_pack
-    from agegender.data.protocols import PROTOCOLS, apply_protocol
+    from agegender.data.protocols import apply_protocol, fitting
 
     data = plain(config.data)
     if data["source"] is None and "generate" in data:
@@ -34,9 +34,11 @@ def prepare(config: DictConfig) -> None:
         rows, dropped = read_rows(data["name"], source, **data["settings"])
     for reason, names in dropped.items():
         console.print(f"dropped {len(names):,} faces: {reason}, such as {names[0]}", highlight=False)
-    for name, protocol in PROTOCOLS.items():  # published counts must hold before hours of decoding
-        if data["name"] in protocol.datasets:
-            apply_protocol(rows, name, data["name"])
+    if "repaired" in rows and rows["repaired"].notna().any():
+        label, row = rows.dropna(subset="repaired")[["repaired", "row"]].iloc[0]
+        console.print(f"repaired {rows['repaired'].count():,} labels, such as '{label}' in {row}", highlight=False)
+    for name in fitting(rows, data["name"]):  # published counts must hold before hours of decoding
+        apply_protocol(rows, name, data["name"])
     summary = build_pack(
         Path(data["pack"]),
         source,
