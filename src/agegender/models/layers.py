@@ -53,6 +53,13 @@ class BetaBatchNorm2d(nn.BatchNorm2d):
         return F.batch_norm(x, None, None, None, self.bias, training=True, eps=self.eps)
 
 
+def xavier(conv: nn.Conv2d) -> nn.Conv2d:
+    """Give a convolution with bias the initial values of LMT `model.py`: Xavier's uniform weights, biases 0."""
+    nn.init.xavier_uniform_(conv.weight)
+    nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+    return conv
+
+
 def classifier(features: int, width: int, dropout: float) -> nn.Sequential:
     """Build the Levi-Hassner family's two fully connected layers: weights N(0, 0.005), bias 1 (LMT `model.py`)."""
     layers: list[nn.Module] = [nn.Flatten()]

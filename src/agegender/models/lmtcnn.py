@@ -2,15 +2,15 @@
 
 from torch import Tensor, nn
 
-from agegender.models.layers import BetaBatchNorm2d, LocalResponseNorm, classifier
+from agegender.models.layers import BetaBatchNorm2d, LocalResponseNorm, classifier, xavier
 from agegender.modes import Mode
 
 
 class LMTCNN(nn.Module):
     """The trunk: (N, 3, 227, 227) standardised RGB -> (N, 512).
 
-    `widths` are the outputs of the two separable blocks: (512, 384) is the paper's 2-1. The names are width multipliers
-    of (256, 384); the depthwise multiplier is always 1.
+    `widths` are the outputs of the two separable blocks: (256, 384) is the paper's 1-1, (512, 384) its 2-1. The names
+    are width multipliers of (256, 384); the depthwise multiplier is always 1.
     """
 
     input_size = 227
@@ -19,9 +19,7 @@ class LMTCNN(nn.Module):
     def __init__(self, widths: tuple[int, int], mode: Mode, dropout: float = 0.0):
         super().__init__()
         first, second = widths
-        conv1 = nn.Conv2d(3, 96, 7, stride=4)
-        nn.init.xavier_uniform_(conv1.weight)
-        nn.init.zeros_(conv1.bias)  # type: ignore[arg-type]
+        conv1 = xavier(nn.Conv2d(3, 96, 7, stride=4))
         self.stem = nn.Sequential(conv1, nn.ReLU(), nn.MaxPool2d(3, stride=2), LocalResponseNorm(96))
         self.block1 = separable(96, first, stride=1, mode=mode)
         self.block2 = separable(first, second, stride=2, mode=mode)
@@ -40,10 +38,8 @@ def separable(inputs: int, outputs: int, stride: int, mode: Mode) -> nn.Sequenti
     """
     layers: list[nn.Module] = []
     for conv in (nn.Conv2d(inputs, inputs, 3, stride, padding=1, groups=inputs), nn.Conv2d(inputs, outputs, 1)):
-        nn.init.xavier_uniform_(conv.weight)
-        nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
         norm = BetaBatchNorm2d(
             conv.out_channels, batch_statistics=mode.batch_statistics, momentum=mode.batch_norm_momentum
         )
-        layers += [conv, nn.ReLU(), norm]
+        layers += [xavier(conv), nn.ReLU(), norm]
     return nn.Sequential(*layers)

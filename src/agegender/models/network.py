@@ -1,13 +1,14 @@
 """A network: a trunk that reads faces and one head per task."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from torch import Tensor, nn
 
 from agegender.errors import UserError
 from agegender.heads import create_head
-from agegender.models.levi_hassner import LeviHassner
+from agegender.models.levi_hassner import levi_hassner_bn, levi_hassner_tf
 from agegender.models.lmtcnn import LMTCNN
+from agegender.models.mobilenet_v1 import MobileNetV1
 from agegender.modes import Mode, get_mode
 from agegender.tasks import get_task
 
@@ -25,15 +26,15 @@ class Network(nn.Module):
         return {task: head(features) for task, head in self.heads.items()}
 
 
-def _lmtcnn_2_1(mode: Mode, dropout: float) -> nn.Module:
-    return LMTCNN((512, 384), mode, dropout)
-
-
-def _levi_hassner_tf(mode: Mode, dropout: float) -> nn.Module:
-    return LeviHassner(mode, dropout)
-
-
-BACKBONES = {"lmtcnn_2_1": _lmtcnn_2_1, "levi_hassner_tf": _levi_hassner_tf}
+BACKBONES: dict[str, Callable[[Mode, float], nn.Module]] = {
+    "lmtcnn_1_1": lambda mode, dropout: LMTCNN((256, 384), mode, dropout),
+    "lmtcnn_2_1": lambda mode, dropout: LMTCNN((512, 384), mode, dropout),
+    "mobilenet_v1": MobileNetV1,
+    "levi_hassner_tf": lambda _, dropout: levi_hassner_tf(dropout),  # no batch norm: one function in both modes
+    "levi_hassner_bn": levi_hassner_bn,
+}
+# Heads start at N(0, 0.01); over these trunks the authors cut that distribution at two deviations.
+TRUNCATED_HEADS = ("mobilenet_v1",)
 
 
 def list_models() -> list[str]:
@@ -52,8 +53,8 @@ def create_model(
     """Build a network with fresh weights (seed torch for repeatable ones).
 
     `name` is one of `list_models()`; `tasks` one or more task names, a head each in this order; `mode` "sound" or
-    "faithful" (batch norm on batch statistics in evaluation too, as the authors evaluate LMTCNN); `dropout` 0..1;
-    `heads` {task: head name}, softmax where not given.
+    "faithful" (the authors' batch norm: LMTCNN's keeps to batch statistics in evaluation too); `dropout` 0..1; `heads`
+    {task: head name}, softmax where not given.
     The network maps images (N, 3, 227, 227), float32, RGB, each image standardised to mean 0 and deviation 1, to a
     dictionary {task: logits (N, K)}. Raises UserError for an unknown name, task, mode or head, or no task at all.
     """
@@ -64,6 +65,8 @@ def create_model(
     backbone = BACKBONES[name](get_mode(mode), dropout)
     features: int = backbone.features  # type: ignore[assignment]
     chosen = heads or {}
-    return Network(
-        backbone, {task: create_head(chosen.get(task, "softmax"), features, get_task(task)) for task in tasks}
-    )
+    created = {task: create_head(chosen.get(task, "softmax"), features, get_task(task)) for task in tasks}
+    if name in TRUNCATED_HEADS:
+        for head in created.values():
+            nn.init.trunc_normal_(head.weight, std=0.01, a=-0.02, b=0.02)
+    return Network(backbone, created)
