@@ -1,3 +1,6 @@
+import re
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -68,6 +71,42 @@ def test_fold_files_may_lie_in_folds(root: Path) -> None:
     pd.testing.assert_frame_equal(read_adience(root, official=False), expected)
 
 
+def zip_folder(folder: Path, path: Path, top: str) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("__MACOSX/._adience", b"")
+        for file in filter(Path.is_file, folder.rglob("*")):
+            archive.write(file, top + file.relative_to(folder).as_posix())
+    return path
+
+
+@pytest.mark.parametrize("top", ["", "my adience/", "home/me/adience/"])
+@pytest.mark.parametrize("folds", ["", "folds/"])
+def test_a_zip_of_the_whole_folder_is_read_as_that_folder(root: Path, tmp_path: Path, top: str, folds: str) -> None:
+    put(root, *ALIGNED_FACES)
+    expected = read_adience(root, official=False)
+    for path in list(root.glob("fold_*_data.txt")):
+        (root / folds).mkdir(exist_ok=True)
+        path.rename(root / folds / path.name)
+    path = zip_folder(root, tmp_path / "faces.zip", top)
+    rows = read_adience(path, official=False)
+    pd.testing.assert_frame_equal(rows.drop(columns="image"), expected.drop(columns="image"))
+    assert rows["image"].tolist() == [top + name for name in ALIGNED_FACES]
+    with open_source(path) as source:
+        assert missing_images(rows, source) == []
+    assert len(read_manifest("generated", path)) == 10
+
+
+def test_a_folder_above_the_root_is_read_as_the_root_where_it_holds_nothing_else(root: Path, tmp_path: Path) -> None:
+    put(root, *ALIGNED_FACES)
+    assert read_adience(tmp_path, official=False)["image"].tolist() == [f"my adience/{name}" for name in ALIGNED_FACES]
+    put(root, "faces/21@N01/landmark_aligned_face.1.a_o.jpg")
+    with pytest.raises(UserError, match=r"my adience/faces holds 1 images of aligned/"):
+        read_adience(tmp_path, official=False)
+    put(tmp_path, "other/notes.txt")
+    with pytest.raises(UserError, match=r"has no fold_0_data.txt: expected Adience's folder"):
+        read_adience(tmp_path, official=False)
+
+
 def test_windows_line_ends_and_a_byte_order_mark_change_nothing(root: Path) -> None:
     expected = read_adience(root, official=False)
     path = root / "fold_0_data.txt"
@@ -125,9 +164,123 @@ def test_names_a_missing_fold_file_and_a_missing_root(root: Path) -> None:
         read_adience(root / "nowhere", official=False)
 
 
-def test_refuses_lists_of_another_length_as_official(root: Path) -> None:
-    with pytest.raises(UserError, match=r"fold_0_data.txt has 2 rows where the published list has 4496"):
+def test_copies_of_a_row_with_conflicting_labels_are_refused_with_both_places(root: Path) -> None:
+    write_fold(root, 3, row("5@N01"), row("6@N01"), row("5@N01"))
+    assert len(read_adience(root, official=False)) == 11, "copies that agree are as published"
+    for other, named in ((row("5@N01", "(38, 43)"), r"age \(38, 43\), gender f"), (row("5@N01", gender=""), "empty")):
+        write_fold(root, 3, row("5@N01"), row("6@N01"), other)
+        with pytest.raises(
+            UserError,
+            match=r"faces/5@N01/\S+ has conflicting labels, in fold_3_data.txt:2 \(age \(25, 32\), gender f\) and in "
+            rf"fold_3_data.txt:4 \(.*{named}\)",
+        ):
+            read_adience(root, official=False)
+
+
+def put(root: Path, *names: str) -> None:
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+
+
+FACES = [
+    f"{fold}{user}@N01/{{}}.{face}.a_o.jpg" for fold in range(5) for user, face in ((1, 1), (2, 7))
+]  # every image of `root`
+ALIGNED_FACES = [f"aligned/{name.format('landmark_aligned_face')}" for name in FACES]
+TILTED_FACES = [f"faces/{name.format('coarse_tilt_aligned_face')}" for name in FACES]
+
+
+def test_a_copy_with_both_whole_folders_reads_aligned(root: Path) -> None:
+    put(root, *ALIGNED_FACES, *TILTED_FACES)
+    assert read_adience(root, official=False)["image"].tolist() == ALIGNED_FACES
+    assert read_adience(root, official=False, variant="faces")["image"].tolist() == TILTED_FACES
+
+
+def test_aligned_is_read_also_where_faces_has_no_more_than_it(root: Path) -> None:
+    put(root, *ALIGNED_FACES[:6], *TILTED_FACES[:4])
+    assert read_adience(root, official=False)["image"].tolist() == ALIGNED_FACES
+
+
+@pytest.mark.parametrize("tilted", [TILTED_FACES[6:], TILTED_FACES])
+def test_a_mix_of_both_folders_is_refused_until_one_is_chosen(root: Path, tilted: list[str]) -> None:
+    put(root, *ALIGNED_FACES[:6], *tilted)
+    with pytest.raises(
+        UserError,
+        match=rf"my adience is a mix, aligned/ holds 6 and faces/ {len(tilted)} of the 10 images, .*"
+        r"data.settings.variant=aligned or data.settings.variant=faces",
+    ):
+        read_adience(root, official=False)
+    assert read_adience(root, official=False, variant="aligned")["image"].tolist() == ALIGNED_FACES
+    assert read_adience(root, official=False, variant="faces")["image"].tolist() == TILTED_FACES
+
+
+@pytest.mark.parametrize(
+    ("folder", "other", "name"),
+    [("faces", "aligned", "landmark_aligned_face"), ("aligned", "faces", "coarse_tilt_aligned_face")],
+)
+def test_images_of_one_folder_in_the_other_are_refused(root: Path, folder: str, other: str, name: str) -> None:
+    put(root, *TILTED_FACES, *(f"{folder}/{face.format(name)}" for face in FACES[2:4]))
+    message = rf"my adience/{folder} holds 2 images of {other}/, such as {folder}/11@N01/{name}.1.a_o.jpg: .*move these"
+    for variant in ("auto", folder):
+        with pytest.raises(UserError, match=message):
+            read_adience(root, official=False, variant=variant)
+    assert len(read_adience(root, official=False, variant=other)) == 10
+
+
+def test_fold_files_of_another_length_differ_in_the_split(root: Path) -> None:
+    with pytest.raises(
+        UserError,
+        match=r"fold files of .*my adience are not the published ones, they differ in the split "
+        r"\(2, 2, 2, 2, 2 rows in fold 0 to 4, expected 4496, 3745, 3953, 3459, 3834; .*17 November 2014\): fetch",
+    ):
         read_adience(root)
+
+
+def copy_fold_files(root: Path, edit: Callable[[dict[int, list[str]]], None]) -> Path:
+    """Copy the published fold files, their lines without the header edited."""
+    lines = {fold: (ADIENCE / "folds" / f"fold_{fold}_data.txt").read_text().split("\n")[1:-1] for fold in range(5)}
+    edit(lines)
+    for fold, rows in lines.items():
+        write_fold(root, fold, *rows)
+    return root
+
+
+@needs_adience
+def test_gender_labels_from_before_the_correction_are_told_from_the_split(tmp_path: Path) -> None:
+    def relabel(lines: dict[int, list[str]]) -> None:
+        number = next(i for i, line in enumerate(lines[2]) if line.split("\t")[4] == "f" and lines[2].count(line) == 1)
+        lines[2][number] = lines[2][number].replace("\tf\t", "\tm\t", 1)
+
+    with pytest.raises(UserError) as refused:
+        read_adience(copy_fold_files(tmp_path / "a", relabel))
+    sentence = str(refused.value)
+    assert "they differ in the gender labels (f 9,410, m 8,193, u 1,100, empty 784, expected f 9,411, m" in sentence
+    assert "15 December 2014" in sentence
+    assert "the split" not in sentence
+
+
+@needs_adience
+def test_conflicting_copies_are_named_also_where_they_change_the_published_counts(tmp_path: Path) -> None:
+    def repeat(lines: dict[int, list[str]]) -> None:
+        assert "\tm\t" in lines[4][9]
+        lines[4].append(lines[4][9].replace("\tm\t", "\tf\t"))
+
+    with pytest.raises(UserError, match=r"conflicting labels, in fold_4_data.txt:11 .* and in fold_4_data.txt:3836"):
+        read_adience(copy_fold_files(tmp_path / "a", repeat))
+
+
+@needs_adience
+def test_users_in_another_fold_than_since_the_correction_differ_in_the_split(tmp_path: Path) -> None:
+    def move(lines: dict[int, list[str]]) -> None:
+        user = lines[0][0].split("\t")[0]
+        lines[1] += [line for line in lines[0] if line.startswith(user)]
+        lines[0] = [line for line in lines[0] if not line.startswith(user)]
+
+    with pytest.raises(UserError) as refused:
+        read_adience(copy_fold_files(tmp_path / "a", move))
+    assert re.search(r"they differ in the split \(\d+, \d+, 3953, 3459, 3834 rows in fold 0 to 4", str(refused.value))
+    assert "the gender labels" not in str(refused.value), "the same rows, in other folds"
 
 
 def test_missing_images_are_listed_once_and_refused(root: Path) -> None:

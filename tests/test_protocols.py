@@ -4,14 +4,9 @@ import pandas as pd
 import pytest
 
 from agegender.data.adience import read_adience
-from agegender.data.protocols import (
-    PROTOCOLS,
-    apply_protocol,
-    count,
-    group_around_label,
-    group_of_label,
-    group_of_years,
-)
+from agegender.data.counts import count
+from agegender.data.labels import EIDINGER, MIVOLO, group_around_label, group_of_label, group_of_years
+from agegender.data.protocols import PROTOCOLS, apply_protocol, fitting
 from agegender.errors import UserError
 
 ADIENCE = Path(__file__).parents[2] / "shared" / "data" / "adience"
@@ -76,28 +71,37 @@ def test_years_to_groups_at_the_edges() -> None:
 
 
 @pytest.mark.parametrize(
-    ("label", "exact", "around"),
+    ("label", "exact", "around", "eidinger", "mivolo"),
     [
-        ("(25, 32)", 4, 4),
-        ("(60, 100)", 7, 7),
-        ("(27, 32)", None, 4),
-        ("(38, 42)", None, 5),
-        ("(25, 23)", None, 4),
-        ("2", None, 0),
-        ("58", None, None),
-        ("3", None, None),
-        ("13", None, None),
-        ("(8, 23)", None, None),
-        ("(38, 48)", None, None),
-        ("(0, 100)", None, None),
-        ("None", None, None),
-        ("", None, None),
+        ("(25, 32)", 4, 4, 4, 4),
+        ("(60, 100)", 7, 7, 7, 7),
+        ("(27, 32)", None, 4, None, 4),
+        ("(38, 42)", None, 5, 5, 5),
+        ("(25, 23)", None, 4, None, 4),
+        ("2", None, 0, None, 0),
+        ("58", None, None, None, 7),
+        ("3", None, None, None, 0),
+        ("13", None, None, 2, 2),
+        ("22", None, None, None, 3),
+        ("55", None, None, None, 6),
+        ("(8, 23)", None, None, None, 2),
+        ("(38, 48)", None, None, None, 5),
+        ("(0, 100)", None, None, None, None),
+        ("None", None, None, None, None),
+        ("", None, None, None, None),
     ],
 )
-def test_labels_to_groups(label: str, exact: int | None, around: int | None) -> None:
+def test_labels_to_groups(
+    label: str, exact: int | None, around: int | None, eidinger: int | None, mivolo: int | None
+) -> None:
     labels = pd.Series([label], dtype="string")
-    for read, group in ((group_of_label, exact), (group_around_label, around)):
-        assert read(labels).astype(object).where(lambda value: value.notna(), None).tolist() == [group]
+    for groups, expected in (
+        (group_of_label(labels), exact),
+        (group_around_label(labels), around),
+        (group_of_label(labels, EIDINGER), eidinger),
+        (group_of_label(labels, MIVOLO), mivolo),
+    ):
+        assert groups.astype(object).where(lambda value: value.notna(), None).tolist() == [expected]
 
 
 def test_lmtcnn_joint_keeps_duplicates_and_wants_both_labels() -> None:
@@ -115,25 +119,69 @@ def test_subject_exclusive_takes_each_face_once_and_masks_what_is_unknown() -> N
     assert kept["gender"].isna().tolist() == [False, True, False]
 
 
-@needs_adience
-def test_published_counts_of_lmtcnn_joint(published: pd.DataFrame) -> None:
-    counts = count(apply_protocol(published, "lmtcnn_joint", "adience"))
-    assert counts["rows"] == counts["age"] == counts["gender"] == (3879, 3005, 3121, 2866, 3387)
-    assert counts["groups"] == (1427, 2162, 2125, 1653, 4897, 2300, 825, 869)
-    assert counts["distinct"] == (16156,)
-    assert sum(counts["rows"]) == 16258
+def test_single_task_protocols_want_their_own_label_only() -> None:
+    rows = adience(("a", "(0, 2)", 0), ("a", "(0, 2)", 0), ("b", "(0, 2)", None), ("c", "35", 1), ("d", "13", None))
+    assert apply_protocol(rows, "age_only", "generated")["image"].tolist() == ["a", "a", "b"]
+    assert apply_protocol(rows, "gender_only", "generated")["image"].tolist() == ["a", "a", "c"]
+    assert apply_protocol(rows, "eidinger", "generated")["image"].tolist() == ["a", "a", "b", "d"]
+    kept = apply_protocol(rows, "mivolo", "generated")
+    assert kept["image"].tolist() == ["a", "b", "c", "d"]
+    assert kept["age_group"].tolist() == [0, 0, 4, 2]
+    assert kept["gender"].isna().tolist() == [False, True, False, True]
+
+
+# (protocol, rows, rows per fold, age groups, distinct images)
+JOINT = ((3879, 3005, 3121, 2866, 3387), (1427, 2162, 2125, 1653, 4897, 2300, 825, 869))
+PUBLISHED = [
+    ("lmtcnn_joint", 16258, *JOINT),
+    ("age_only", 17424, (4316, 3101, 3339, 2975, 3693), (2519, 2163, 2132, 1655, 4950, 2300, 830, 875)),
+    ("gender_only", 17603, (4007, 3624, 3191, 3318, 3463), None),
+    ("eidinger", 17643, (4319, 3287, 3340, 3004, 3693), (2519, 2163, 2301, 1655, 4950, 2350, 830, 875)),
+    ("mivolo", 18622, (4432, 3693, 3343, 3400, 3754), (2509, 2140, 2293, 1791, 5589, 2490, 909, 901)),
+    ("subject_exclusive", 18660, (4432, 3705, 3354, 3415, 3754), (2491, 2140, 2124, 1642, 5095, 2340, 830, 872)),
+]
 
 
 @needs_adience
-def test_published_counts_of_subject_exclusive(published: pd.DataFrame) -> None:
-    counts = count(apply_protocol(published, "subject_exclusive", "adience"))
-    assert counts["rows"] == (4432, 3705, 3354, 3415, 3754)
-    assert counts["age"] == (4377, 3110, 3299, 3069, 3679)
-    assert counts["gender"] == (3995, 3609, 3137, 3306, 3445)
-    assert counts["groups"] == (2491, 2140, 2124, 1642, 5095, 2340, 830, 872)
-    assert (sum(counts["rows"]), sum(counts["age"]), sum(counts["gender"])) == (18660, 17534, 17492)
-    assert counts["both"] == (16366,)
-    assert counts["distinct"] == (18660,)
+@pytest.mark.parametrize(("protocol", "total", "rows", "groups"), PUBLISHED)
+def test_published_counts(
+    protocol: str, total: int, rows: tuple[int, ...], groups: tuple[int, ...] | None, published: pd.DataFrame
+) -> None:
+    counts = count(apply_protocol(published, protocol, "adience"))
+    assert counts["rows"] == PROTOCOLS[protocol].counts["rows"] == rows
+    assert sum(counts["rows"]) == total
+    if groups:
+        assert counts["groups"] == PROTOCOLS[protocol].counts["groups"] == groups
+
+
+@needs_adience
+def test_further_published_counts(published: pd.DataFrame) -> None:
+    joint = count(apply_protocol(published, "lmtcnn_joint", "adience"))
+    assert joint["age"] == joint["gender"] == joint["rows"]
+    assert joint["distinct"] == (16156,)
+    assert count(apply_protocol(published, "mivolo", "adience"))["distinct"] == (18622,)
+    exclusive = count(apply_protocol(published, "subject_exclusive", "adience"))
+    assert exclusive["age"] == (4377, 3110, 3299, 3069, 3679)
+    assert exclusive["gender"] == (3995, 3609, 3137, 3306, 3445)
+    assert (sum(exclusive["age"]), sum(exclusive["gender"])) == (17534, 17492)
+    assert exclusive["both"] == (16366,)
+    assert exclusive["distinct"] == (18660,)
+
+
+@needs_adience
+def test_the_joint_list_loses_babies(published: pd.DataFrame) -> None:
+    age, joint = (apply_protocol(published, name, "adience") for name in ("age_only", "lmtcnn_joint"))
+    lost = age[~age["row"].isin(joint["row"])]
+    assert (len(lost), int(lost["age_group"].eq(0).sum())) == (1166, 1092)
+    assert int((joint["fold"].eq(1) & joint["age_group"].eq(0)).sum()) == 2
+
+
+@needs_adience
+@pytest.mark.parametrize("protocol", [name for name, *_ in PUBLISHED])
+def test_each_protocol_refuses_fold_files_that_lack_a_face(protocol: str, published: pd.DataFrame) -> None:
+    face = apply_protocol(published, protocol, "adience").drop_duplicates("image", keep=False)["row"].iloc[0]
+    with pytest.raises(UserError, match=rf"protocol {protocol}: \d+ rows in fold 0, but \d+ in the published lists"):
+        apply_protocol(published[published["row"] != face], protocol, "adience")
 
 
 @needs_adience
@@ -192,13 +240,30 @@ def test_refuses_a_fraction_out_of_range(fraction: float) -> None:
 
 
 def test_refuses_what_does_not_fit() -> None:
-    fits = "choose from lmtcnn_joint, subject_exclusive for adience"
+    fits = "choose from lmtcnn_joint, age_only, gender_only, .*, subject_exclusive for adience"
     with pytest.raises(UserError, match=f"data set adience cannot be used with protocol 'utkface_exact': {fits}"):
         apply_protocol(adience(), "utkface_exact", "adience")
     with pytest.raises(UserError, match="there is no protocol 'joint': choose from utkface_exact, utkface_partition"):
         apply_protocol(utkface(1), "joint", "utkface")
     with pytest.raises(UserError, match=r"fraction=0.5: protocol lmtcnn_joint has no subsets"):
         apply_protocol(adience(("a", "(0, 2)", 0)), "lmtcnn_joint", "generated", fraction=0.5)
+
+
+def test_protocols_that_need_lists_fit_and_apply_only_where_these_were_read() -> None:
+    rows = adience(("a", "(0, 2)", 0))
+    assert fitting(rows, "adience") == [name for name, *_ in PUBLISHED]
+    assert fitting(utkface(1), "utkface") == ["utkface_exact", "utkface_partition"]
+    with pytest.raises(UserError, match=r"protocol lmtcnn_lists needs the authors' lists, .*data.settings.lists="):
+        apply_protocol(rows, "lmtcnn_lists", "adience")
+    listed = rows.assign(lists_agegender="test train train validation none")
+    kept = apply_protocol(listed, "lmtcnn_lists", "generated")
+    assert kept["listed"].tolist() == ["test train train validation none"]
+    assert "lmtcnn_lists" in fitting(listed, "adience")
+
+
+def test_lists_that_leak_are_described_so() -> None:
+    for protocol in PROTOCOLS.values():
+        assert ("training and validation share users" in protocol.description) == (protocol.lists is not None)
 
 
 def test_every_protocol_is_named_versioned_and_described() -> None:

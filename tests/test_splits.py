@@ -111,6 +111,69 @@ def test_a_leak_is_an_error() -> None:
         assert_disjoint(rows.assign(image="x.jpg"), pd.Series(["train", "test"] * 50))
 
 
+def leaky(rows: pd.DataFrame, fold: int) -> pd.DataFrame:
+    return split(rows, fold, rule="by_image_leaky")
+
+
+def test_the_leaky_rule_draws_image_by_image_and_leaves_test_clean() -> None:
+    rows = pd.concat([faces(1200, 12), faces(1200, 12).iloc[::40]], ignore_index=True)  # some images stand twice
+    drawn = []
+    for fold in range(5):
+        parts = leaky(rows, fold)
+        pd.testing.assert_frame_equal(parts[rows.columns], rows)
+        assert parts["part"].eq("test").tolist() == rows["fold"].eq(fold).tolist()
+        held = parts["part"].eq("validation")
+        assert held.sum() == -(-(~parts["part"].eq("test")).sum() // 10)
+        train, validation, test = (parts[parts["part"] == part] for part in ("train", "validation", "test"))
+        assert set(validation["subject"]) <= set(train["subject"]), "every user is on both sides"
+        for column in ("subject", "image"):
+            assert not set(test[column]) & (set(train[column]) | set(validation[column]))
+        drawn.append(frozenset(validation["image"]) & frozenset(train["image"]))
+    assert any(drawn), "a copy of an image may stand on the other side"
+    assert len(set(drawn)) > 1
+
+
+def test_the_leaky_rule_depends_on_names_only() -> None:
+    rows = faces(600, 12).assign(image=lambda frame: "faces/a@N01/face.1." + frame["image"])
+    mixed = rows.sample(frac=1, random_state=0).assign(image=lambda frame: frame["image"].str.replace("jpg", "webp"))
+    assert leaky(mixed, 2)["part"].sort_index().tolist() == leaky(rows, 2)["part"].tolist()
+
+
+def test_the_leaky_rule_refuses_a_test_fold_that_leaks() -> None:
+    rows = faces(100, 4)
+    with pytest.raises(RuntimeError, match=r"subject a stands in more than one of the parts"):
+        leaky(rows.assign(subject=rows["subject"].mask(rows.index < 2, "a")), 0)
+    with pytest.raises(RuntimeError, match=r"image x.jpg stands in more than one of the parts"):
+        leaky(rows.assign(image="x.jpg", subject=None), 0)
+
+
+def test_listed_parts_are_taken_as_they_are() -> None:
+    rows = faces(10, 2).assign(subject="a")
+    words = [["train"] * 5 for _ in range(10)]
+    for number in range(10):
+        words[number][number % 5] = "test"
+    words[1][0], words[2][0], words[3][0] = "validation", "none", "validation"
+    rows = rows.assign(listed=[" ".join(parts) for parts in words], subject=rows["fold"].astype("string"))
+    parts = split(rows, 0, rule="listed_leaky")
+    assert parts["part"].tolist() == ["test", "validation", "validation", "train", "test", *["train"] * 4]
+    assert parts.index.tolist() == [0, 1, 3, 4, 5, 6, 7, 8, 9], "a row in no list is left out"
+    with pytest.raises(UserError, match=r"fold=1 has no validation rows"):
+        split(rows, 1, rule="listed_leaky")
+    with pytest.raises(RuntimeError, match=r"subject a stands in more than one"):
+        split(rows.assign(subject="a"), 0, rule="listed_leaky")
+
+
+def test_a_rule_must_exist_and_fit_the_rows() -> None:
+    rows = faces(100, 4)
+    with pytest.raises(UserError, match=r"no rule 'by_image' .*choose from by_subject, by_image_leaky, listed_leaky"):
+        split(rows, 0, rule="by_image")
+    with pytest.raises(UserError, match=r"validation=listed_leaky: this protocol has no lists"):
+        split(rows, 0, rule="listed_leaky")
+    for rule in ("by_subject", "by_image_leaky"):
+        with pytest.raises(UserError, match=rf"validation={rule}: this protocol's parts come from the authors' lists"):
+            split(rows.assign(listed=""), 0, rule=rule)
+
+
 def test_digest_follows_the_data_and_nothing_else() -> None:
     rows = faces(20, None)
     same = rows.astype({"fold": "int64", "gender": "float64"}).assign(row="elsewhere.txt:1")[
@@ -144,6 +207,18 @@ def test_real_users_stay_in_one_part(protocol: str) -> None:
         )
         assert not train & validation
         assert not (train | validation) & test
+
+
+@needs_data
+def test_the_leaky_rule_leaks_as_the_authors_lists_do() -> None:
+    """About all validation images of the authors have their user in training, 94 to 95 % their face_id."""
+    rows = apply_protocol(read_adience(DATA / "adience"), "lmtcnn_joint", "adience")
+    for fold in range(5):
+        parts = leaky(rows, fold)
+        train, held = (parts[parts["part"] == part] for part in ("train", "validation"))
+        assert held["subject"].isin(train["subject"]).mean() > 0.99
+        assert 0.92 < held["face_id"].isin(train["face_id"]).mean() < 0.97
+        assert held["image"].isin(train["image"]).any()
 
 
 @needs_data

@@ -31,6 +31,14 @@ TASKS: dict[str, Task] = {
             ("0-2", "4-6", "8-12", "15-20", "25-32", "38-43", "48-53", "60+"),
             True,
         ),
+        # FairFace's nine groups (Karkkainen, Joo, WACV 2021); its label files call the last one 'more than 70'.
+        Task(
+            "age_decades",
+            "annotated age group (decades)",
+            "age_decades",
+            ("0-2", "3-9", "10-19", "20-29", "30-39", "40-49", "50-59", "60-69", "70+"),
+            True,
+        ),
         Task("gender", "annotated gender", "gender", ("m", "f"), False),
     )
 }

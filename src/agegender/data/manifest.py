@@ -8,6 +8,8 @@ from pathlib import Path
 import pandas as pd
 
 from agegender.data.adience import read_adience
+from agegender.data.adience_lists import KINDS
+from agegender.data.fairface import read_fairface
 from agegender.data.protocols import apply_protocol
 from agegender.data.source import Source, open_source
 from agegender.data.utkface import Dropped, read_utkface
@@ -18,18 +20,20 @@ READERS: dict[str, Callable[..., tuple[pd.DataFrame, Dropped]]] = {
     "adience": lambda root, **options: (read_adience(root, **options), {}),
     "generated": lambda root, **options: (read_adience(root, official=False, **options), {}),
     "utkface": read_utkface,
+    "fairface": read_fairface,
 }
 
 # What makes two data sets the same: faces, where known their bytes, labels and folds; not where a row was found.
-TEXT = ["age_label", "gender_label", "image", "sha256", "subject"]
-DEFINING = sorted(["age_group", "age_years", "fold", "gender", *TEXT])
+LISTS = [f"lists_{kind}" for kind in KINDS]
+TEXT = ["age_label", "gender_label", "image", *LISTS, "race", "sha256", "subject"]
+DEFINING = sorted(["age_decades", "age_group", "age_years", "fold", "gender", *TEXT])
 
 
 def read_rows(dataset: str, root: Path | str, **options: str | None) -> tuple[pd.DataFrame, Dropped]:
     """Read all rows of a data set and what its reader dropped (reason -> names).
 
-    `options` are the reader's own: `variant` of Adience, `groups` of UTKFace. UserError for an unknown data set or
-    bad data.
+    `options` are the reader's own: `variant` and `lists` of Adience, `groups` of UTKFace, `labels` of FairFace.
+    UserError for an unknown data set or bad data.
     """
     if dataset not in READERS:
         raise UserError(f"there is no data set '{dataset}': choose from {', '.join(READERS)}")
@@ -47,13 +51,14 @@ def read_manifest(
 ) -> pd.DataFrame:
     """Read the manifest of a data set: one row per face.
 
-    `dataset` is "adience", "generated" or "utkface", `root` its folder or .zip. Without a protocol all rows, labelled
-    by the plainest rule (Adience: labels that are exactly one of the eight groups; UTKFace: the partition of years);
-    with one, the rows that count, or a `fraction` of them (UTKFace). `options` as in `read_rows`.
+    `dataset` is "adience", "generated", "utkface" or "fairface", `root` its folder or .zip. Without a protocol all
+    rows, labelled by the plainest rule (Adience: labels that are exactly one of the eight groups; UTKFace: the
+    partition of years); with one, the rows that count, or a `fraction` of them (UTKFace, FairFace). `options` as in
+    `read_rows`.
 
     Columns: image (relative to root, POSIX), subject (string or <NA>), fold 0..4, age_group 0..7, age_years, gender
-    (0 m, 1 f), row, and the reader's own; integers are nullable (Int64). UserError for bad data, an unfit protocol
-    and, with `require_images`, missing images.
+    (0 m, 1 f), row, and the reader's own, such as FairFace's age_decades 0..8; integers are nullable (Int64).
+    UserError for bad data, an unfit protocol and, with `require_images`, missing images.
     """
     rows, _ = read_rows(dataset, root, **options)
     if protocol is not None:

@@ -1,12 +1,15 @@
 """Training, validation and test parts of a fold, and the fixed orders that every split of the suite is drawn from."""
 
 import hashlib
+from collections.abc import Callable
 
 import pandas as pd
 
 from agegender.errors import UserError
 
 FOLDS = 5
+# What a re-encoded copy of an image changes in its name.
+SUFFIXES = r"(?i:\.(?:jpe?g|png|webp|bmp|tiff?|gif|chip))+$"
 
 
 def rank_in_strata(rows: pd.DataFrame, strata: list[str], salt: str = "") -> pd.Series:
@@ -27,28 +30,30 @@ def first_share(rows: pd.DataFrame, strata: list[str], share: float, salt: str =
     return rank_in_strata(rows, strata, salt) < share * sizes - 1e-9
 
 
-def split(rows: pd.DataFrame, fold: int, *, validation: float = 0.1) -> pd.DataFrame:
+def split(rows: pd.DataFrame, fold: int, *, validation: float = 0.1, rule: str = "by_subject") -> pd.DataFrame:
     """Return `rows` with a column `part`: "train", "validation" or "test" (the rows of `fold`).
 
-    Validation is drawn from the other folds by a rule fixed per fold, the same for every system and seed: whole
-    subjects until they hold at least the share `validation` of the rows; where subjects are unknown, that share of
-    every (age group, gender) stratum. UserError for a fold outside 0..4, a share outside (0, 1) and when a part is
-    empty; RuntimeError when a subject or an image would be in two parts.
+    Validation is taken from the other folds, the same for every system and seed, by a `rule`:
+
+    * `by_subject`: whole subjects until they hold at least the share `validation` of the rows; where subjects are
+      unknown, that share of every (age group, gender) stratum;
+    * `by_image_leaky`: that share of the rows, each drawn for itself, as the scripts of LMTCNN and of Levi and Hassner
+      do: subjects, and copies of an image, stand in training and validation at once;
+    * `listed_leaky`: as the authors' lists say, which leak in the same way. `validation` is without effect, and rows
+      that the lists leave out of this fold are not returned.
+
+    UserError for a fold outside 0..4, a share outside (0, 1), a rule that does not exist or does not fit the rows, and
+    when a part is empty; RuntimeError when a subject or an image would be in the test fold and in another part, or, by
+    a rule that is not called leaky, in training and validation.
     """
     if fold not in range(FOLDS):
         raise UserError(f"fold={fold}: there are {FOLDS} folds, choose fold=0 to fold={FOLDS - 1}")
     if not 0 < validation < 1:
         raise UserError(f"validation={validation}: expected a share of the training rows above 0 and below 1")
-    salt = f"validation_v1/fold_{fold}/"
-    rest = rows[rows["fold"] != fold]
-    known = rest["subject"].notna()
-    subjects = _draw_subjects(rest.loc[known, "subject"], validation, salt)
-    faces = first_share(rest[~known], ["age_group", "gender"], validation, salt)
-    drawn = rest.index[rest["subject"].isin(subjects)].union(faces.index[faces])
-
-    part = pd.Series("train", index=rows.index, dtype="string")
-    part[drawn] = "validation"
-    part[rows["fold"] == fold] = "test"
+    _check_rule(rule, rows)
+    test = rows["fold"] == fold
+    part = pd.Series("test", index=rows.index, dtype="string")
+    part[~test] = RULES[rule](rows[~test], fold, validation)
     for name in ("test", "train", "validation"):
         if not (part == name).any():
             present = ", ".join(map(str, sorted(rows["fold"].unique()))) or "none"
@@ -56,8 +61,9 @@ def split(rows: pd.DataFrame, fold: int, *, validation: float = 0.1) -> pd.DataF
                 f"fold={fold} has no {name} rows: the data has {len(rows)} rows of fold {present}; "
                 "use another fold, or a more complete copy of the data"
             )
-    assert_disjoint(rows, part)
-    return rows.assign(part=part)
+    # Validation may share subjects and images with training under a leaky name, and nothing ever with the test fold.
+    assert_disjoint(rows, part.replace("validation", "train") if rule.endswith("_leaky") else part)
+    return rows.assign(part=part)[part.notna()]
 
 
 def assert_disjoint(rows: pd.DataFrame, part: pd.Series) -> None:
@@ -67,6 +73,51 @@ def assert_disjoint(rows: pd.DataFrame, part: pd.Series) -> None:
         if (parts > 1).any():
             name = parts.index[parts > 1][0]
             raise RuntimeError(f"{column} {name} stands in more than one of the parts training, validation and test")
+
+
+def _check_rule(rule: str, rows: pd.DataFrame) -> None:
+    if rule not in RULES:
+        raise UserError(f"there is no rule '{rule}' for validation: choose from {', '.join(RULES)}")
+    listed = "listed" in rows
+    if listed and rule != "listed_leaky":
+        raise UserError(f"validation={rule}: this protocol's parts come from the authors' lists, use listed_leaky")
+    if rule == "listed_leaky" and not listed:
+        raise UserError("validation=listed_leaky: this protocol has no lists, use by_subject, or protocol=lmtcnn_lists")
+
+
+def _by_subject(rest: pd.DataFrame, fold: int, share: float) -> pd.Series:
+    salt = f"validation_v1/fold_{fold}/"
+    known = rest["subject"].notna()
+    subjects = _draw_subjects(rest.loc[known, "subject"], share, salt)
+    strata = [name for name in ("age_group", "age_decades", "gender") if name in rest]
+    faces = first_share(rest[~known], strata, share, salt)
+    return _named(rest["subject"].isin(subjects) | faces.reindex(rest.index, fill_value=False))
+
+
+def _by_image_leaky(rest: pd.DataFrame, fold: int, share: float) -> pd.Series:
+    # Whole names without their suffixes: unlike stems they tell Adience's images apart. Copies are drawn one by one.
+    names = rest["image"].str.replace(SUFFIXES, "", regex=True)
+    copies = names + "#" + rest.groupby("image").cumcount().astype("string")
+    keys = pd.DataFrame({"key": _md5(copies, f"leaky_v1/fold_{fold}/"), "image": rest["image"]})
+    rank = pd.Series(range(len(rest)), index=keys.sort_values(["key", "image"]).index)
+    return _named(rank.reindex(rest.index) < share * len(rest) - 1e-9)
+
+
+def _listed_leaky(rest: pd.DataFrame, fold: int, share: float) -> pd.Series:
+    parts = rest["listed"].str.split(" ").str[fold]
+    return parts.where(parts != "none")
+
+
+# How validation is taken from the rows outside the test fold: rows, test fold, share -> part of each row, or <NA>.
+RULES: dict[str, Callable[[pd.DataFrame, int, float], pd.Series]] = {
+    "by_subject": _by_subject,
+    "by_image_leaky": _by_image_leaky,
+    "listed_leaky": _listed_leaky,
+}
+
+
+def _named(drawn: pd.Series) -> pd.Series:
+    return drawn.map({True: "validation", False: "train"}).astype("string")
 
 
 def _draw_subjects(subjects: pd.Series, share: float, salt: str) -> pd.Series:

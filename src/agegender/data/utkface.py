@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from agegender.data.protocols import YEARS_TO_GROUP, group_of_years
-from agegender.data.source import open_source
+from agegender.data.labels import YEARS_TO_GROUP, group_of_years
+from agegender.data.source import Source, open_source
 from agegender.data.splits import FOLDS, rank_in_strata
 from agegender.errors import UserError
 
@@ -26,8 +26,8 @@ def read_utkface(root: Path, *, groups: str = "partition") -> tuple[pd.DataFrame
 
     Columns: image, subject (<NA>: unknown), fold 0..4, age_group 0..7 (by the rule `groups`, "exact" or "partition"),
     age_years 0..116, gender (0 m, 1 f), row (the image's name), sha256 (of the file's bytes). Dropped are files
-    without a face's name, ages above 116 and byte-identical images: all copies where their labels conflict, all but
-    the first elsewhere.
+    without a face's name, ages above 116, files that cannot be read (damaged ones in a .zip, say) and byte-identical
+    images: all copies where their labels conflict, all but the first elsewhere.
     UserError when the root is missing or unreadable, or holds no face.
     """
     if groups not in YEARS_TO_GROUP:
@@ -44,8 +44,12 @@ def read_utkface(root: Path, *, groups: str = "partition") -> tuple[pd.DataFrame
         rows = rows[~(malformed | too_old)]
         if rows.empty:
             raise UserError(f"{source.path} holds no face among its {len(names)} files: expected {EXPECTED}")
-        rows["sha256"] = [hashlib.sha256(source.read(name)).hexdigest() for name in rows["image"]]
-    rows = _drop_copies(rows, dropped)
+        rows["sha256"] = pd.array([_hash(source, name) for name in rows["image"]], dtype="string")
+        unreadable = rows["sha256"].isna()
+        if unreadable.all():
+            raise UserError(f"none of the {len(rows)} faces in {source.path} can be read: copy or download it again")
+    dropped["cannot be read"] = rows.loc[unreadable, "image"].tolist()
+    rows = _drop_copies(rows[~unreadable], dropped)
     rows = rows.assign(
         subject=pd.Series(pd.NA, index=rows.index, dtype="string"),
         age_group=group_of_years(rows["age_years"], groups),
@@ -54,6 +58,14 @@ def read_utkface(root: Path, *, groups: str = "partition") -> tuple[pd.DataFrame
     )
     columns = ["image", "subject", "fold", "age_group", "age_years", "gender", "row", "sha256"]
     return rows[columns].reset_index(drop=True), {reason: names for reason, names in dropped.items() if names}
+
+
+def _hash(source: Source, name: str) -> str | None:
+    """Return the sha256 of a file; None where it cannot be read."""
+    try:
+        return hashlib.sha256(source.read(name)).hexdigest()
+    except UserError:
+        return None
 
 
 def _drop_copies(rows: pd.DataFrame, dropped: Dropped) -> pd.DataFrame:

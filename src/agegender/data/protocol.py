@@ -1,0 +1,37 @@
+"""What a protocol is."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from agegender.data.splits import FOLDS
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Which rows count and how labels are read.
+
+    `age_group` reads the groups of the task `age_task` from the manifest; a row counts when it has all of the `labels`
+    (`complete`) or any of them; `distinct` counts an image once. `fold` says which of the `folds` tests a face (-1:
+    none, it always trains; <NA>: it does not count). Subsets take a share of every (fold, `stratum`, gender); without a
+    `stratum` there are none. `lists` is the manifest's column of the authors' lists where these say which rows count
+    and which part they stand in. `variant` is the image folder of Adience that published results under the protocol
+    were measured on, where known. `counts` are the published counts, in the form of `counts.count`.
+    """
+
+    name: str
+    datasets: tuple[str, ...]
+    version: int
+    description: str
+    age_group: Callable[[pd.DataFrame], pd.Series]
+    labels: tuple[str, ...] = ("age_group", "gender")
+    complete: bool = True
+    distinct: bool = False
+    lists: str | None = None
+    variant: str | None = None
+    counts: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    age_task: str = "age"
+    folds: int = FOLDS
+    fold: Callable[[pd.DataFrame], pd.Series] = lambda rows: rows["fold"]
+    stratum: Callable[[pd.DataFrame], pd.Series] | None = None
