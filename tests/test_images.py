@@ -1,8 +1,11 @@
+import contextlib
 import io
+import resource
 import struct
 import subprocess
 import sys
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,14 +31,42 @@ def encode(pixels, format="PNG", **options):
     return buffer.getvalue()
 
 
-def png_header(width, height):
-    """A PNG that declares its size and has no pixels."""
+def chunk(name, data):
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
-    def chunk(name, data):
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+def png(width, height, pixels=b"", metadata=b"", depth=8, colour=0):
+    """A PNG by its specification: `pixels` is the zlib stream, `metadata` whole chunks."""
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + metadata + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+
+def black_png(width, height):
+    """A PNG of grey zeros, its zlib stream put together from equal blocks, so that a huge one is made in no time."""
+    blocks, rest = divmod((width + 1) * height, 2**20)
+    deflate = zlib.compressobj(9, wbits=-15)
+    block = deflate.compress(bytes(2**20)) + deflate.flush(zlib.Z_FULL_FLUSH)
+    adler = ((width + 1) * height % 65521) << 16 | 1  # of so many zeros
+    end = deflate.compress(bytes(rest)) + deflate.flush() + struct.pack(">I", adler)
+    return png(width, height, b"\x78\xda" + block * blocks + end)
+
+
+def with_size(jpeg, width, height):
+    """A baseline JPEG that declares another size."""
+    frame = jpeg.index(b"\xff\xc0") + 5
+    return jpeg[:frame] + struct.pack(">HH", height, width) + jpeg[frame + 4 :]
+
+
+@contextlib.contextmanager
+def memory_left(megabytes):
+    """Let this process take only so much more memory."""
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (used + megabytes * 2**20, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 @pytest.mark.parametrize("format", ["PNG", "BMP", "TIFF", "WEBP"])
@@ -65,12 +96,13 @@ STORED = {
 }
 
 
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "TIFF", "WEBP"])
 @pytest.mark.parametrize("orientation", STORED)
-def test_exif_orientation_is_applied(orientation):
+def test_exif_orientation_is_applied_once(orientation, format):
     exif = Image.Exif()
     exif[274] = orientation
     stored = np.ascontiguousarray(STORED[orientation](quadrants()))
-    pixels = decode(encode(stored, "JPEG", exif=exif, quality=95), 32).astype(int)
+    pixels = decode(encode(stored, format, exif=exif, quality=95), 32).astype(int)
     assert np.abs(pixels - quadrants()).mean() < 4
 
 
@@ -99,6 +131,12 @@ def test_16_bit_grey_is_scaled_not_clipped(format):
     np.testing.assert_array_equal(decode(encode(ramp, format), 32)[..., 1], expected)
 
 
+def test_16_bit_colour_is_scaled():
+    row = b"\0" + struct.pack(">HHH", 200 * 257, 100 * 257, 0) * 32
+    pixels = decode(png(32, 32, zlib.compress(row * 32), depth=16, colour=2), 32)
+    assert (pixels == (200, 100, 0)).all()
+
+
 def test_palette_and_black_and_white():
     palette = Image.fromarray(quadrants()).convert("P", palette=Image.Palette.ADAPTIVE)
     np.testing.assert_array_equal(decode(encode(palette), 32), quadrants())
@@ -121,9 +159,11 @@ def test_transparent_palette_colour_is_laid_over_white():
     assert (decode(encode(palette, transparency=0), 16) == 255).all()
 
 
-def test_of_an_animation_the_first_frame_counts():
+@pytest.mark.parametrize("format", ["GIF", "PNG", "WEBP", "TIFF", "MPO"])  # MPO: JPEGs of some cameras and phones
+def test_of_several_frames_or_pages_the_first_counts(format):
     frames = [Image.new("RGB", (16, 16), colour) for colour in (RED, BLUE)]
-    data = encode(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    data = encode(frames[0], format, save_all=True, append_images=frames[1:])
+    assert Image.open(io.BytesIO(data)).n_frames == 2
     assert np.abs(decode(data, 16).astype(int) - RED).max() < 10
 
 
@@ -139,6 +179,8 @@ def test_rectangle_is_stretched_not_cropped():
     assert pixels.shape == (40, 40, 3) and (pixels[:, :19] == 255).all() and (pixels[:, 21:] == 0).all()
 
 
+ZEROS = zlib.compress(bytes(20_000_000))  # 20 kB; Pillow unpacks at most 1 MB of a chunk
+
 BAD = {
     "empty": (b"", "empty file"),
     "text": (b"not an image at all" * 10, "not an image"),
@@ -152,9 +194,17 @@ BAD = {
     "half a webp": (encode(quadrants(64), "WEBP")[:60], "truncated or damaged"),
     "1x1": (encode(np.zeros((1, 1, 3), np.uint8)), "1x1: no face can be read"),
     "narrow": (encode(np.zeros((400, 15, 3), np.uint8)), "15x400: no face can be read"),
-    "95 megapixels": (png_header(9_500, 10_000), "truncated or damaged"),  # above this Pillow warns
-    "101 megapixels": (png_header(10_100, 10_000), "more than 100 megapixels"),
-    "bomb": (png_header(60_000, 60_000), "more than 100 megapixels"),
+    "95 megapixels": (png(9_500, 10_000), "truncated or damaged"),  # above this Pillow warns
+    "half a large jpeg": (with_size(encode(quadrants(64), "JPEG")[:600], 4_000, 3_000), "truncated or damaged"),
+    "101 megapixels": (png(10_100, 10_000), r"^more than 100 megapixels \(10100x10000\)$"),
+    "bomb": (png(60_000, 60_000), "more than 100 megapixels"),
+    "gif bomb": (b"GIF89a" + struct.pack("<HH", 60_000, 60_000) + encode(quadrants(), "GIF")[10:], "100 megapixels"),
+    "text bomb": (png(32, 32, metadata=chunk(b"zTXt", b"key\0\0" + ZEROS)), "metadata out of all proportion"),
+    "text bombs": (
+        png(32, 32, metadata=chunk(b"zTXt", b"key\0\0" + zlib.compress(bytes(1_000_000))) * 80),
+        "metadata out of all proportion",
+    ),
+    "profile bomb": (png(32, 32, metadata=chunk(b"iCCP", b"key\0\0" + ZEROS)), "metadata out of all proportion"),
     "float": (encode(Image.new("F", (32, 32)), "TIFF"), "32-bit grey"),
 }
 
@@ -164,6 +214,25 @@ def test_unreadable_images_say_why(name):
     data, reason = BAD[name]
     with pytest.raises(UnreadableImage, match=reason):
         decode(data, 32)
+
+
+needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="memory is limited by what /proc says is used")
+
+
+@needs_proc
+@pytest.mark.parametrize(
+    "data", [black_png(20_000, 20_000), with_size(encode(quadrants(), "JPEG"), 20_000, 20_000)], ids=["png", "jpeg"]
+)
+def test_huge_image_is_refused_before_its_pixels_take_memory(data):
+    assert (decode(black_png(2_000, 2_000), 32) == 0).all()  # so the huge one is a real image, too
+    with memory_left(100), pytest.raises(UnreadableImage, match="more than 100 megapixels"):
+        decode(data, 32)
+
+
+@needs_proc
+def test_image_for_which_memory_is_lacking_is_not_called_damaged():
+    with memory_left(100), pytest.raises(UnreadableImage, match="needs more memory than there is"):
+        decode(black_png(9_000, 10_000), 32)
 
 
 def test_decoding_processes_import_nothing_heavy():

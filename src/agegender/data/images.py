@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 MIN_SIDE = 16  # pixels; below this there is no face to read
-MAX_PIXELS = 100_000_000  # as declared in the header, checked before any pixel is decoded
+MAX_PIXELS = 100_000_000  # as declared in the header, checked before any pixel is decoded; these take up to 1.2 GB
 # The formats faces come in. Pillow knows more, among them EPS, for which it would start a PostScript interpreter.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 
@@ -26,10 +26,10 @@ def decode(data: bytes, size: int) -> NDArray[np.uint8]:
     """Decode the bytes of an image file and resize it to a square.
 
     In this order: the EXIF orientation is applied; the pixels become 8-bit RGB (16-bit grey is scaled, v / 257 rounded;
-    CMYK by Pillow's plain formula, without a colour profile; transparency is laid over white; of an animation the first
-    frame counts); the whole image is resized, not cropped, so that a rectangle is stretched. The filter is Pillow's
-    `BILINEAR`: a triangle which widens with the reduction (antialiasing), applied to all pixels; no reduced-size JPEG
-    decoding.
+    CMYK by Pillow's plain formula, without a colour profile; transparency is laid over white; of an animation or of
+    several pages the first counts); the whole image is resized, not cropped, so that a rectangle is stretched. The
+    filter is Pillow's `BILINEAR`: a triangle which widens with the reduction (antialiasing), applied to all pixels; no
+    reduced-size JPEG decoding.
 
     Args:
         data: The content of a JPEG, PNG, WebP, BMP, GIF or TIFF file.
@@ -39,7 +39,8 @@ def decode(data: bytes, size: int) -> NDArray[np.uint8]:
         uint8 array of shape (size, size, 3), RGB, 0..255.
 
     Raises:
-        UnreadableImage: Empty, truncated, not an image, smaller than 16 x 16, or larger than 100 megapixels.
+        UnreadableImage: Empty, truncated, not an image, smaller than 16 x 16, larger than 100 megapixels, or a PNG
+            whose compressed metadata unpack to more than Pillow accepts.
 
     """
     if not data:
@@ -55,10 +56,13 @@ def decode(data: bytes, size: int) -> NDArray[np.uint8]:
             raise UnreadableImage("not an image, or its header is damaged") from None
         except Image.DecompressionBombError:
             raise UnreadableImage(f"more than {MAX_PIXELS // 10**6} megapixels") from None
+        except MemoryError:
+            raise UnreadableImage("needs more memory than there is") from None
         # Pillow's decoders raise whatever their parsers raise on damaged bytes (OSError, SyntaxError, struct.error,
         # EOFError, ...): one such file among thousands is reported and must not end the work.
         except Exception as error:
-            raise UnreadableImage(f"truncated or damaged ({error})") from error
+            reason = "metadata out of all proportion" if "MAX_TEXT" in str(error) else "truncated or damaged"
+            raise UnreadableImage(f"{reason} ({error})") from error
 
 
 def _open(data: bytes) -> Image.Image:
@@ -68,7 +72,7 @@ def _open(data: bytes) -> Image.Image:
     if min(width, height) < MIN_SIDE:
         raise UnreadableImage(f"{width}x{height}: no face can be read")
     if width * height > MAX_PIXELS:
-        raise UnreadableImage(f"{width}x{height}: more than {MAX_PIXELS // 10**6} megapixels")
+        raise UnreadableImage(f"more than {MAX_PIXELS // 10**6} megapixels ({width}x{height})")
     return image
 
 
