@@ -1,7 +1,9 @@
 """Training end to end on drawn faces: repeatable, resumable, selected as the mode says, told by what it leaves."""
 
 import json
+import resource
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
@@ -16,9 +18,11 @@ from agegender.errors import UserError
 from agegender.experiments import pack_of
 from agegender.predictions import read_predictions
 from agegender.runs import RunFolder
-from agegender.settings import check, config_folder, run_folder
-from agegender.training.fit import build_network, faces_of, fit, newest_checkpoint
+from agegender.settings import check, config_folder, identity_keys, plain, run_folder
+from agegender.training.checkpoints import newest_checkpoint
+from agegender.training.fit import _train, build_network, faces_of, fit
 from agegender.training.module import FaceModule
+from agegender.training.setup import set_up
 from agegender.verbs.train import train
 
 SHORT = (
@@ -89,6 +93,34 @@ def test_a_truncated_checkpoint_is_passed_over(overrides: Overrides, tmp_path: P
     (tmp_path / "step=4.ckpt").write_bytes((tmp_path / "step=2.ckpt").read_bytes()[:100])
     assert newest_checkpoint(tmp_path) == (str(tmp_path / "step=2.ckpt"), 2)
     assert newest_checkpoint(tmp_path / "nowhere") == (None, 0)
+
+
+@contextmanager
+def no_room_for_files_over(limit: int) -> Iterator[None]:
+    """A limit on the size of files stands for a full disk: both are an error of the write."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_disk_without_room_for_a_checkpoint_is_one_sentence_and_nothing_is_lost(overrides: Overrides) -> None:
+    words = overrides(*SHORT)
+    with no_room_for_files_over(1_000_000), pytest.raises(UserError, match=r"checkpoints has no room for a checkpoint"):
+        run(words)
+    _, folder = run(words)
+    assert folder.state == "done"
+
+
+def test_the_last_two_checkpoints_are_kept_so_that_one_can_be_broken(overrides: Overrides) -> None:
+    config = compose("train", overrides=overrides(*SHORT, "recipe.steps=6"))
+    folder = run_folder(config, pack_of(config).digest)
+    set_up(folder, config, identity_keys(config, pack_of(config).digest))
+    module = FaceModule(build_network(config), plain(config.recipe), 0)
+    _train(config, module, faces_of(config, pack_of(config)), folder, None)
+    assert sorted(file.name for file in folder.checkpoints.glob("step=*")) == ["step=4.ckpt", "step=6.ckpt"]
 
 
 def test_a_run_folder_tells_the_whole_story(overrides: Overrides) -> None:

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from agegender.errors import UserError, one_sentence
-from agegender.settings import check, config_folder, identity_keys, prepare_command, run_folder
+from agegender.settings import check, config_folder, identity_keys, prepare_command, run_folder, tasks_of
 
 if TYPE_CHECKING:
     from agegender.data.pack import Pack
@@ -34,6 +34,7 @@ class Job:
     fold: int
     seed: int
     mode: str
+    variant: str
     protocol: str
     dataset: str
     identity: str
@@ -96,11 +97,12 @@ def _job(config: DictConfig, data_digest: str, overrides: tuple[str, ...]) -> Jo
     folder = run_folder(config, data_digest)
     return Job(
         system=config.system.name,
-        title=config.system.title,
-        tasks=tuple(config.system.heads),
+        title=", ".join(filter(None, (config.system.title, config.evaluation.title))),
+        tasks=tuple(tasks_of(config)),
         fold=config.fold,
         seed=config.seed,
         mode=config.mode,
+        variant="" if config.evaluation.name == "mode" else config.evaluation.name,
         protocol=config.protocol.name,
         dataset=config.data.name,
         identity=folder.identity,

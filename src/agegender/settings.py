@@ -7,6 +7,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from agegender.errors import UserError
+from agegender.modes import Evaluation, get_evaluation
 from agegender.runs import RunFolder, identity
 
 
@@ -24,16 +25,20 @@ def plain(node: DictConfig) -> dict[str, Any]:
 
 def check(config: DictConfig) -> None:
     """Refuse values no run can have, before anything is started; UserError names the value and what it may be."""
+    from agegender.data.looks import get_look  # these bring torch and pandas, which `--help` need not wait for
+    from agegender.data.protocols import get_protocol
+
     if config.fold not in range(5):
         raise UserError(f"fold={config.fold}: there are five folds, choose fold=0 to fold=4")
+    if config.fold >= get_protocol(config.protocol.name, config.data.name).folds:
+        raise UserError(f"fold={config.fold}: protocol {config.protocol.name} has one fold, choose fold=0")
+    get_look(evaluation_of(config).look)
     for name in ("steps", "batch_size", "validate_every"):
         value = config.recipe[name]
         if not isinstance(value, int) or value < 1:
             raise UserError(f"recipe.{name}={value} must be a whole number of at least 1")
     if not isinstance(config.seed, int) or config.seed < 0:
         raise UserError(f"seed={config.seed} must be a whole number of at least 0")
-    if config.mode not in ("sound", "faithful"):
-        raise UserError(f"mode={config.mode} is unknown: choose sound or faithful")
     if config.precision not in ("32-true", "bf16-mixed"):
         raise UserError(
             f"precision={config.precision} is not supported: choose 32-true or bf16-mixed (the squares in "
@@ -46,20 +51,35 @@ def check(config: DictConfig) -> None:
         )
 
 
+def evaluation_of(config: DictConfig) -> Evaluation:
+    """Return how the test faces are put before the network: as the mode says, but for what is chosen otherwise."""
+    given = {name: value for name, value in plain(config.evaluation).items() if name not in ("name", "title")}
+    return get_evaluation(config.mode, given)
+
+
+def tasks_of(config: DictConfig) -> list[str]:
+    """Return the tasks of a system's heads, in their order; the protocol says which label space `age` stands for."""
+    from agegender.data.protocols import get_protocol  # brings pandas, which `--help` need not wait for
+
+    age = get_protocol(config.protocol.name, config.data.name).age_task
+    return [age if head == "age" else head for head in config.system.heads]
+
+
 def identity_keys(config: DictConfig, data_digest: str) -> dict[str, Any]:
     """Everything that can change the result of a run: not the device, paths, tracking, titles or the commit."""
     from agegender.data.protocols import get_protocol  # brings pandas, which `--help` need not wait for
 
-    system = {
-        key: value for key, value in plain(config.system).items() if key not in ("title", "official_learning_rate")
-    }
+    aside = ("title", "official_learning_rate", "official_weight_decay")
+    system = {key: value for key, value in plain(config.system).items() if key not in aside}
     protocol = get_protocol(config.protocol.name, config.data.name)
     return {
         "data": data_digest,
         "protocol": plain(config.protocol) | {"version": protocol.version},
+        "validation": config.validation,
         "system": system,
         "recipe": plain(config.recipe),
         "mode": config.mode,
+        "evaluation": vars(evaluation_of(config)),
         "precision": config.precision,
         "seed": config.seed,
         "fold": config.fold,
@@ -77,7 +97,7 @@ def prepare_command(config: DictConfig) -> str:
     words = [f"data={data['name']}"]
     if data["source"] or "generate" not in data:
         words.append(f"data.source={data['source'] or '/path/to/it'}")
-    words += [f"data.settings.{key}={value}" for key, value in data["settings"].items() if value != "auto"]
+    words += [f"data.settings.{key}={value}" for key, value in data["settings"].items() if value not in (None, "auto")]
     if data["size"] != 256:
         words.append(f"data.size={data['size']}")
     if data["allow_missing"]:

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from agegender.data.augment import random_contrast, random_crop_flip, resize, standardize
+from agegender.data.looks import View
 from agegender.heads.softmax import NO_LABEL
 from agegender.tasks import get_task
 
@@ -96,25 +97,35 @@ class TrainingBatches(IterableDataset[Batch]):
 
 
 class EvaluationBatches(torch.utils.data.Dataset[Batch]):
-    """Whole faces in the order of the table.
+    """One view of the faces, in the order of the table or in `order` (its row numbers).
 
     With `wrap` every batch is full: the last is filled by faces from the beginning, as the authors' queue does
-    (LMT `eval.py`); `rows` names them again, and the caller keeps the first answer for each row.
+    (LMT `eval.py`); `rows` names them again.
     """
 
-    def __init__(self, faces: Faces, *, size: int, batch_size: int, wrap: bool = False):
-        self.faces, self.size, self.batch_size, self.wrap = faces, size, batch_size, wrap
+    def __init__(
+        self,
+        faces: Faces,
+        *,
+        size: int,
+        batch_size: int,
+        view: View = resize,
+        order: npt.NDArray[np.int64] | None = None,
+        wrap: bool = False,
+    ):
+        self.faces, self.size, self.batch_size, self.view = faces, size, batch_size, view
+        order = np.arange(len(faces.table)) if order is None else order
+        count = len(order)
+        self.order = np.resize(order, -(-count // batch_size) * batch_size) if wrap else order
 
     def __len__(self) -> int:
-        return -(-len(self.faces.table) // self.batch_size)
+        return -(-len(self.order) // self.batch_size)
 
     def __getitem__(self, number: int) -> Batch:
         if not 0 <= number < len(self):
             raise IndexError(number)
-        rows = np.arange(number * self.batch_size, (number + 1) * self.batch_size, dtype=np.int64)
-        count = len(self.faces.table)
-        rows = rows % count if self.wrap else rows[rows < count]
-        return self.faces.batch(standardize(resize(self.faces.stored(rows), self.size)), rows)
+        rows = self.order[number * self.batch_size : (number + 1) * self.batch_size]
+        return self.faces.batch(standardize(self.view(self.faces.stored(rows), self.size)), rows)
 
 
 def loader(batches: TrainingBatches | EvaluationBatches, workers: int) -> DataLoader[Batch]:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from omegaconf import DictConfig
 
 from agegender.data.pack import Pack
-from agegender.data.protocols import get_protocol
+from agegender.data.protocols import apply_protocol, get_protocol
 
 
 def caption(config: DictConfig, pack: Pack, title: str) -> dict[str, str]:
@@ -19,18 +19,24 @@ def caption(config: DictConfig, pack: Pack, title: str) -> dict[str, str]:
         "protocol": f"{protocol.name} v{protocol.version}: {protocol.description}",
         "partial": "; ".join(_shortfalls(config, pack)),
         "recipe": f"{recipe.name}: {recipe.steps} steps of {recipe.batch_size}, {recipe.optimizer}; seed {config.seed}",
-        "mode": f"{config.mode}; weights evaluated: {selected}",
+        "mode": f"{config.mode}; weights evaluated: {selected}; validation {config.validation}",
         "date": datetime.now(UTC).date().isoformat(),
     }
 
 
 def _shortfalls(config: DictConfig, pack: Pack) -> list[str]:
     """How the faces fall short of what published numbers were measured on."""
-    found = []
+    found, protocol = [], get_protocol(config.protocol.name, config.data.name)
     if pack.info["missing"]:
         found.append(f"{pack.info['missing']} faces missing from this copy")
     if (fraction := config.protocol.get("fraction", 1.0)) < 1:
         found.append(f"{fraction:.0%} of every stratum of fold, age group and annotated gender")
-    if config.data.name == "adience" and pack.manifest["image"].str.startswith("faces/").any():
-        found.append("Adience's faces/ images, where the published numbers are of aligned/")
+    if config.data.name == "fairface":
+        faces = len(apply_protocol(pack.manifest, config.protocol.name, "fairface"))
+        (published,) = protocol.counts["distinct"]
+        if faces < published:
+            found.append(f"{faces:,} of {published:,} published faces")
+    variant = protocol.variant
+    if config.data.name == "adience" and variant and not pack.manifest["image"].str.contains(f"{variant}/").all():
+        found.append(f"not Adience's {variant}/ images, of which the published numbers are")
     return found

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from agegender import metrics, statistics
-from agegender.tasks import TASKS
+from agegender.tasks import TASKS, Task
 
 
 @dataclass(frozen=True)
@@ -31,17 +31,24 @@ class Column:
         return f"{self.task}_{self.kind}"
 
 
-COLUMNS = (
-    Column("age", "exact", "age exact"),
-    Column("age", "one_off", "age 1-off"),
-    Column("age", "top2", "age top-2"),
-    Column("age", "balanced_exact", "age balanced exact"),
-    Column("age", "mae", "age MAE (groups)", "groups"),
-    Column("gender", "accuracy", "annotated gender accuracy"),
-)
+def _columns(task: Task) -> list[Column]:
+    """The metrics of a task that `metrics.evaluate` gives, in the order of the table."""
+    if not task.ordinal:
+        return [Column(task.name, "accuracy", f"{task.title} accuracy")]
+    name = task.name.replace("_", " ")
+    return [
+        Column(task.name, "exact", f"{name} exact"),
+        Column(task.name, "one_off", f"{name} 1-off"),
+        Column(task.name, "top2", f"{name} top-2"),
+        Column(task.name, "balanced_exact", f"{name} balanced exact"),
+        Column(task.name, "mae", f"{name} MAE (groups)", "groups"),
+    ]
+
+
+COLUMNS = tuple(column for task in TASKS.values() for column in _columns(task))
 
 # What is shown fold by fold, beside the folds' mean.
-HEADLINES = ("age_exact", "gender_accuracy")
+HEADLINES = tuple(column.metric for column in COLUMNS if column.kind in ("exact", "accuracy"))
 
 
 @dataclass(frozen=True)

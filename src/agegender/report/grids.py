@@ -211,6 +211,6 @@ def _ours(table: Table, entry: Published, column: Column, dialect: Dialect) -> s
     reason = why_not_comparable(entry, table.dataset, table.protocol, table.facts.get("partial", ""))
     if reason:
         return dialect.escape(f"not comparable: {reason}")
-    rows = [row for row in table.rows if row.system == entry.system]
+    rows = [row for row in table.rows if row.system == entry.system and not row.variant]
     means = [f"{row.mode} {_words(row, column, lambda cell: number(cell.mean, column), dialect)}" for row in rows]
     return "; ".join(means) or dialect.dash

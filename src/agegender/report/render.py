@@ -12,17 +12,21 @@ from agegender.report.grids import LATEX, MARKDOWN, Grid, build_grids
 from agegender.report.records import Record
 from agegender.report.table import Row, Table
 
-CSV_HEAD = ("system", "mode", "fold", "metric", "value", "sd", "low", "high", "n", "runs")
+CSV_HEAD = ("system", "mode", "evaluation", "fold", "metric", "value", "sd", "low", "high", "n", "runs")
 
 
 def to_markdown(table: Table, figures: Mapping[str, str]) -> str:
-    """Print the whole report: caption, grids, missing runs, figures (path relative to the report: title), runs."""
-    blocks = [f"# {table.facts.get('experiment', table.dataset)}"]
+    """Print the whole report: means, caption, missing runs, other grids, figures (relative path: title), runs."""
+    means, *others = [
+        [f"## {grid.title}", _markdown_grid(grid), *(MARKDOWN.escape(note) for note in grid.notes)]
+        for grid in build_grids(table, MARKDOWN)
+    ]
+    # The numbers first: MLflow shows only the beginning.
+    blocks = [f"# {table.facts.get('experiment', table.dataset)}", *means, "## What was run"]
     blocks.append("\n".join(f"- **{key}**: {MARKDOWN.escape(text)}" for key, text in _caption(table).items()))
     if table.absent:
         blocks += ["## Missing runs", "\n".join(f"- {MARKDOWN.escape(_absence(record))}" for record in table.absent)]
-    for grid in build_grids(table, MARKDOWN):
-        blocks += [f"## {grid.title}", _markdown_grid(grid), *(MARKDOWN.escape(note) for note in grid.notes)]
+    blocks += [block for grid in others for block in grid]
     if figures:
         blocks += ["## Figures", *(f"![{MARKDOWN.escape(title)}]({path})" for path, title in figures.items())]
     blocks += ["## Runs", _markdown_grid(_runs_grid(table))]
@@ -52,8 +56,8 @@ def to_csv(table: Table) -> str:
     for row in [*table.rows, table.baseline]:
         for column in table.columns:
             if column.metric in row.cells:
-                cell = row.cells[column.metric]
-                writer.writerows([row.system, row.mode, *line] for line in _csv_lines(table, column.metric, cell))
+                lines = _csv_lines(table, column.metric, row.cells[column.metric])
+                writer.writerows([row.system, row.mode, row.variant, *line] for line in lines)
     return text.getvalue()
 
 

@@ -21,7 +21,9 @@ from agegender.tasks import TASKS
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """One system in one mode, over its folds and seeds. Metrics of tasks that it does not predict have no cell.
+    """One system in one mode, evaluated in one way, over its folds and seeds.
+
+    Metrics of tasks that it does not predict have no cell. `variant` names an evaluation other than the mode's.
 
     `key` is unique in the table and fit for file names. `confusion` counts true labels (rows) against predicted ones.
     """
@@ -30,6 +32,7 @@ class Row:
     key: str
     title: str
     mode: str
+    variant: str
     tasks: tuple[str, ...]
     seeds: tuple[int, ...]
     parameters: int | None
@@ -62,9 +65,9 @@ class Table:
 def build_table(records: Sequence[Record], published: Sequence[Published], facts: Mapping[str, str]) -> Table:
     """Put the records of an experiment into one table.
 
-    A row is a system in a mode; its seeds are averaged within each fold. Published numbers are set beside ours only
-    where data set, protocol and metric match and the data are whole (no fact "partial"). UserError without records, or
-    when they span several data sets or protocols, whose numbers must not share a table.
+    A row is a system in a mode and an evaluation; its seeds are averaged within each fold. Published numbers are set
+    beside ours only where data set, protocol and metric match and the data are whole (no fact "partial"). UserError
+    without records, or when they span several data sets or protocols, whose numbers must not share a table.
     """
     if not records:
         raise UserError(
@@ -75,13 +78,13 @@ def build_table(records: Sequence[Record], published: Sequence[Published], facts
         _only((r.job.protocol for r in records), "protocols"),
     )
     _check_alike(records, ("data", "protocol"), "a table")
-    groups: dict[tuple[str, str], list[Record]] = {}
+    groups: dict[tuple[str, str, str], list[Record]] = {}
     for record in records:
-        groups.setdefault((record.job.system, record.job.mode), []).append(record)
+        groups.setdefault((record.job.system, record.job.mode, record.job.variant), []).append(record)
     for group in groups.values():
         _check_alike(group, set(group[0].job.keys) - {"fold", "seed"}, f"the row of {group[0].job.system}")
-    systems = [system for system, _ in groups]
-    rows = tuple(_row(group, unique=systems.count(system) == 1) for (system, _), group in groups.items())
+    modes = {system: {mode for other, mode, _ in groups if other == system} for system, _, _ in groups}
+    rows = tuple(_row(group, one_mode=len(modes[system]) == 1) for (system, _, _), group in groups.items())
     tasks = {task for row in rows for task in row.tasks}
     folds = tuple(sorted({record.job.fold for record in records}))
     return Table(
@@ -130,16 +133,17 @@ def _only(values: Iterable[str], what: str) -> str:
     return first
 
 
-def _row(records: Sequence[Record], unique: bool) -> Row:
-    """Build the row of the records of one system in one mode; `unique` when the system has no other row."""
+def _row(records: Sequence[Record], one_mode: bool) -> Row:
+    """Build the row of records that differ in fold and seed; `one_mode` when the system has no row in another."""
     job = records[0].job
     done = [record for record in records if record.state == "done"]
     scored = [Scored(r.job.fold, r.job.identity, r.metrics or {}, _predictions(r)) for r in done]
     return Row(
         system=job.system,
-        key=job.system if unique else f"{job.system}_{job.mode}",
+        key="_".join(filter(None, (job.system, "" if one_mode else job.mode, job.variant))),
         title=job.title,
         mode=job.mode,
+        variant=job.variant,
         tasks=job.tasks,
         seeds=tuple(sorted({record.job.seed for record in records})),
         parameters=next((record.parameters for record in done if record.parameters is not None), None),
@@ -176,7 +180,7 @@ def _baseline(records: Sequence[Record], folds: Sequence[int]) -> Row:
                 first[record.job.fold] = _constant(task, record)
         scored = list(first.values())
         cells |= {column.metric: build_cell(column, scored, len(folds)) for column in COLUMNS if column.task == task}
-    return Row("majority", "majority", "majority label of the test fold", "", tasks, (), None, (), cells, {})
+    return Row("majority", "majority", "majority label of the test fold", "", "", tasks, (), None, (), cells, {})
 
 
 def _constant(task: str, record: Record) -> Scored:

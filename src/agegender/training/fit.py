@@ -1,20 +1,17 @@
 """One run: from a configuration and a pack to a finished run folder."""
 
 import logging
-import signal
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
-from pytorch_lightning.callbacks import Callback, ModelCheckpoint, RichProgressBar
-from safetensors.torch import save_file
+from pytorch_lightning.callbacks import Callback, RichProgressBar
+from safetensors.torch import load_file, save_file
 
 from agegender.data.batches import EvaluationBatches, Faces, TrainingBatches, loader
 from agegender.data.pack import Pack
@@ -23,11 +20,14 @@ from agegender.data.splits import split
 from agegender.metrics import evaluate
 from agegender.models.network import Network, create_model
 from agegender.modes import get_mode
-from agegender.predictions import predictions_table, predictions_text
-from agegender.runs import RunFolder
-from agegender.settings import plain
+from agegender.predictions import predictions_text
+from agegender.runs import RunFolder, identity
+from agegender.settings import plain, tasks_of
 from agegender.tasks import get_task
+from agegender.training.checkpoints import checkpointing, disk_full_explained, newest_checkpoint
+from agegender.training.evaluate import predict
 from agegender.training.history import History, forget_after
+from agegender.training.interruption import stopped_by_ctrl_c
 from agegender.training.module import FaceModule
 
 EVALUATION_BATCH = 128
@@ -43,25 +43,41 @@ def fit(config: DictConfig, pack: Pack, folder: RunFolder, mirror: Callable[[], 
     pl.seed_everything(config.seed, workers=True, verbose=False)
     parts = faces_of(config, pack)
     module = FaceModule(build_network(config), plain(config.recipe), config.seed)
+    twin = trained_twin(config, folder)
     with quiet_lightning():
-        weights = _train(config, module, parts, folder, mirror)
-        module.load_state_dict(weights)
-        predictions = _predict(config, module, parts["test"])
-    scores = evaluate(predictions, list(config.system.heads))
+        if twin:
+            module.network.load_state_dict(load_file(twin.weights))
+        else:
+            module.load_state_dict(_train(config, module, parts, folder, mirror))
+        predictions = predict(config, module, parts)
+    scores = evaluate(predictions, tasks_of(config))
     counts: dict[str, float] = {f"faces/{part}": len(faces.table) for part, faces in parts.items()}
     counts["parameters"] = sum(p.numel() for p in module.network.parameters())
     folder.write_text("predictions.csv", predictions_text(predictions))
     folder.write(
         "metrics", {f"test/{k}": v for k, v in scores.items()} | counts | {"seconds": time.monotonic() - started}
     )
-    save_file({name: tensor.contiguous() for name, tensor in module.network.state_dict().items()}, folder.weights)
+    if twin:
+        folder.write("weights", {"trained_by": twin.identity})
+    else:
+        save_file({name: tensor.contiguous() for name, tensor in module.network.state_dict().items()}, folder.weights)
     folder.finish()
     log.info("%s: %s", folder.identity, ", ".join(f"{k} {v:.3f}" for k, v in scores.items() if not k.endswith("_n")))
 
 
+def trained_twin(config: DictConfig, folder: RunFolder) -> RunFolder | None:
+    """Return the finished run that differs only in being evaluated as the mode says, if its weights are here.
+
+    Training ends before evaluation begins, so its weights are the ones this run would train.
+    """
+    keys = folder.read("identity")["keys"] | {"evaluation": vars(get_mode(config.mode).evaluation)}
+    twin = RunFolder(folder.path.parent / identity(config.system.name, keys))
+    return twin if twin != folder and twin.state == "done" and twin.weights.exists() else None
+
+
 def build_network(config: DictConfig) -> Network:
     """Build the network of a system with fresh weights."""
-    heads = {task: head.name for task, head in config.system.heads.items()}
+    heads = dict(zip(tasks_of(config), (head.name for head in config.system.heads.values()), strict=True))
     return create_model(config.system.model.name, tuple(heads), config.mode, dropout=config.recipe.dropout, heads=heads)
 
 
@@ -75,8 +91,8 @@ def faces_of(config: DictConfig, pack: Pack) -> dict[str, Faces]:
         fraction=protocol.get("fraction", 1.0),
         partial=bool(pack.info["missing"]),
     )
-    tasks = list(config.system.heads)
-    parted = split(rows, config.fold, validation=protocol["validation"])
+    tasks = tasks_of(config)
+    parted = split(rows, config.fold, validation=protocol.get("validation", 0.1), rule=config.validation)
     parted = parted[parted[[get_task(task).column for task in tasks]].notna().any(axis=1)]
     return {
         part: Faces(pack.images, parted[parted["part"] == part].reset_index(drop=True), tasks)
@@ -108,7 +124,7 @@ def _train(
     )
     validation = EvaluationBatches(parts["validation"], size=size, batch_size=EVALUATION_BATCH)
     trainer = build_trainer(config, folder, mirror, checkpointing(folder.checkpoints))
-    with stopped_by_ctrl_c():
+    with stopped_by_ctrl_c(), disk_full_explained(folder.checkpoints):
         trainer.fit(
             module,
             loader(training, config.trainer.workers),
@@ -120,17 +136,6 @@ def _train(
     best = torch.load(folder.checkpoints / "best.ckpt", weights_only=True, map_location="cpu")
     state: dict[str, Any] = best["state_dict"]
     return state
-
-
-def checkpointing(folder: Path) -> list[Callback]:
-    """Keep the best weights on validation and, for a resume, the newest state.
-
-    Both are written after each validation, the newest last, so that a resumed run knows every score before it.
-    """
-    best = ModelCheckpoint(
-        folder, "best", monitor="val/score", mode="max", save_weights_only=True, enable_version_counter=False
-    )
-    return [best, ModelCheckpoint(folder, "{step}", monitor="step", mode="max")]
 
 
 def build_trainer(
@@ -170,57 +175,6 @@ class Progress(RichProgressBar):
 
     def _get_train_description(self, current_epoch: int) -> str:
         return self.title
-
-
-def newest_checkpoint(checkpoints: Path) -> tuple[str | None, int]:
-    """Return the newest readable checkpoint of an unfinished run and its step; (None, 0) when there is none."""
-    steps = {int(file.stem.removeprefix("step=")): file for file in checkpoints.glob("step=*.ckpt")}
-    for step in sorted(steps, reverse=True):
-        try:
-            torch.load(steps[step], weights_only=True, map_location="cpu")
-        except Exception as error:  # a truncated file fails in many ways, all meaning the same
-            log.warning("%s cannot be read (%s): going back to the checkpoint before it", steps[step], error)
-            steps[step].unlink()
-        else:
-            return str(steps[step]), step
-    return None, 0
-
-
-def _predict(config: DictConfig, module: FaceModule, test: Faces) -> pd.DataFrame:
-    wrap = get_mode(config.mode).wrap_batch
-    batches = EvaluationBatches(
-        test, size=config.system.model.input_size, batch_size=wrap or EVALUATION_BATCH, wrap=bool(wrap)
-    )
-    trainer = pl.Trainer(
-        accelerator=config.trainer.accelerator,
-        devices=1,
-        precision=config.precision,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
-    with stopped_by_ctrl_c():
-        answers = trainer.predict(module, loader(batches, config.trainer.workers)) or []
-    count = len(test.table)
-    posteriors, choices = {}, {}
-    for task in config.system.heads:
-        # With wrap-around the faces after the last one are repeats: they were in the batch, they are not scored again.
-        posterior = torch.cat([posterior[task].cpu() for _, posterior in answers])[:count]
-        posteriors[task] = posterior.numpy()
-        choices[task] = module.network.heads[task].decide(posterior).numpy()  # type: ignore[operator]
-    return predictions_table(test.table, posteriors, choices)
-
-
-@contextmanager
-def stopped_by_ctrl_c() -> Iterator[None]:
-    """Let Ctrl-C be Ctrl-C: Lightning makes it an exit of its own and then ignores the signal."""
-    handler = signal.getsignal(signal.SIGINT)
-    try:
-        yield
-    except SystemExit:
-        signal.signal(signal.SIGINT, handler)
-        raise KeyboardInterrupt from None
 
 
 @contextmanager

@@ -58,7 +58,8 @@ class Sweep(Callback):
 
 def _announce(config: DictConfig, jobs: list[Job]) -> tuple[Target, str] | None:
     """Open the parent run and a child run per job, so that parallel jobs need not race for them."""
-    from agegender.tracking.server import announce, check_server, open_parent
+    from agegender.tracking.mirror import announce
+    from agegender.tracking.server import check_server, open_parent
     from agegender.training.setup import set_up, tracking_target
 
     target = tracking_target(config)
@@ -81,9 +82,9 @@ def _announce(config: DictConfig, jobs: list[Job]) -> tuple[Target, str] | None:
 
 
 def _common(job: Job) -> dict[str, Any]:
-    """What the runs of one sweep share: the keys of a run without system, fold and seed."""
-    recipe = {key: value for key, value in job.keys["recipe"].items() if key != "learning_rate"}
-    shared = {key: value for key, value in job.keys.items() if key not in ("system", "fold", "seed")}
+    """What the runs of one sweep share: the keys of a run without system, fold, seed and evaluation."""
+    recipe = {key: value for key, value in job.keys["recipe"].items() if key not in ("learning_rate", "weight_decay")}
+    shared = {key: value for key, value in job.keys.items() if key not in ("system", "fold", "seed", "evaluation")}
     return shared | {"recipe": recipe}
 
 
@@ -95,9 +96,10 @@ def _whole(config: DictConfig, jobs: list[Job]) -> list[Job]:
     params = swept_by(overrides)
     if not params:
         return jobs
-    given = {o.split("=", 1)[0] for o in overrides} - {"system", "fold"}
+    rows = {"system", "fold", "evaluation"}
+    given = {o.split("=", 1)[0] for o in overrides} - rows
     words = [o for o in overrides if o.split("=", 1)[0] in given]
-    kept = {k: v for k, v in params.items() if k in ("system", "fold") or k in (config.hydra.sweeper.params or {})}
+    kept = {k: v for k, v in params.items() if k in rows or k in (config.hydra.sweeper.params or {})}
     return list_jobs(words, kept) if len(expand(words, kept)) > len(jobs) else jobs
 
 

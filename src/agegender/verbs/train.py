@@ -1,5 +1,6 @@
 """agegender train: one run, or with -m every run of an experiment that is not done yet."""
 
+import gc
 import logging
 import traceback
 from collections.abc import Callable, Iterator
@@ -46,7 +47,8 @@ def train(config: DictConfig, sweeping: bool = False) -> None:
     import torch
 
     from agegender.experiments import pack_of
-    from agegender.tracking.server import check_server, follow
+    from agegender.tracking.mirror import follow
+    from agegender.tracking.server import check_server
     from agegender.training.setup import set_up, tracking_target
 
     check(config)
@@ -80,6 +82,8 @@ def fit_or_record(config: DictConfig, pack: "Pack", folder: RunFolder, mirror: C
         sentence = " ".join(str(error).split()) or type(error).__name__
         folder.write("failed", {"error": sentence, "traceback": traceback.format_exc()})
         raise
+    finally:
+        gc.collect()  # Lightning's objects refer to each other: a sweep would hold several runs and maps of the pack
 
 
 @contextmanager

@@ -1,0 +1,145 @@
+"""How test faces are put before a trained network: each choice against what it should do, on runs made here."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+from torch import nn
+
+from agegender.data.batches import EvaluationBatches, Faces, loader
+from agegender.errors import UserError
+from agegender.experiments import pack_of
+from agegender.models.layers import BetaBatchNorm2d
+from agegender.predictions import read_predictions
+from agegender.runs import RunFolder
+from agegender.settings import check, config_folder, run_folder
+from agegender.training.evaluate import order_of, reestimate, set_statistics
+from agegender.training.fit import faces_of
+from agegender.verbs.train import train
+
+Overrides = Callable[..., list[str]]
+WORDS = ("recipe.steps=2", "recipe.batch_size=4", "recipe.validate_every=2", "tracking=none", "mode=faithful")
+
+
+@pytest.fixture(autouse=True)
+def hydra() -> Iterator[None]:
+    with initialize_config_dir(config_folder(), version_base="1.3"):
+        yield
+
+
+def evaluated(overrides: Overrides, *words: str) -> tuple[DictConfig, RunFolder, pd.DataFrame]:
+    config = compose("train", overrides=overrides(*WORDS, *words))
+    train(config)
+    folder = run_folder(config, pack_of(config).digest)
+    return config, folder, read_predictions(folder.predictions)
+
+
+def posteriors(table: pd.DataFrame) -> np.ndarray:
+    return table.filter(regex=r"_p\d$").to_numpy()
+
+
+@pytest.fixture
+def faces() -> Faces:
+    images = np.random.default_rng(0).integers(0, 256, (6, 20, 20, 3), dtype=np.uint8)
+    labels = {"age_group": [5, 0, None, 0, 2, 1], "gender": [0, 1, 0, 0, 1, 1]}
+    table = pd.DataFrame({"slot": range(6), **{name: pd.array(v, dtype="Int64") for name, v in labels.items()}})
+    return Faces(images, table, ["age", "gender"])
+
+
+def test_orders(faces: Faces) -> None:
+    assert order_of(faces, "file", 0).tolist() == [0, 1, 2, 3, 4, 5]
+    assert order_of(faces, "sorted", 0).tolist() == [3, 1, 5, 4, 0, 2]
+    shuffled = order_of(faces, "shuffled", 0).tolist()
+    assert sorted(shuffled) == [0, 1, 2, 3, 4, 5] != shuffled
+    assert order_of(faces, "shuffled", 1).tolist() != shuffled
+
+
+def test_reestimated_statistics_are_the_means_over_the_batches(faces: Faces) -> None:
+    norm = BetaBatchNorm2d(3, batch_statistics=True, momentum=0.001)
+    network = nn.Sequential(norm, nn.Dropout(0.5))
+    batches = loader(EvaluationBatches(faces, size=16, batch_size=3), 0)
+    set_statistics(network, "reestimated")
+    reestimate(network, batches)
+    images = [batch["images"] for batch in batches]
+    mean = torch.stack([x.mean((0, 2, 3)) for x in images]).mean(0)
+    variance = torch.stack([x.var((0, 2, 3)) for x in images]).mean(0)
+    torch.testing.assert_close(norm.running_mean, mean)
+    torch.testing.assert_close(norm.running_var, variance)
+    assert not norm.training
+    assert norm.momentum == 0.001
+    answer = norm(images[0])
+    expected = (images[0] - mean[:, None, None]) / (variance[:, None, None] + 1e-3).sqrt()
+    torch.testing.assert_close(answer, expected)
+
+
+def test_other_evaluations_use_the_weights_of_the_run_evaluated_as_the_mode_says(overrides: Overrides) -> None:
+    _, first, plain = evaluated(overrides)
+    _, flip, flipped = evaluated(overrides, "evaluation=flip")
+    assert flip.read("weights") == {"trained_by": first.identity}
+    assert not flip.weights.exists()
+    assert not flip.history.exists()
+    assert plain["image"].tolist() == flipped["image"].tolist()
+    assert 1e-6 < np.abs(posteriors(plain) - posteriors(flipped)).max() < 1
+    np.testing.assert_allclose(flipped.filter(regex=r"age_p\d$").sum(axis=1), 1, rtol=1e-5)
+
+
+def test_an_evaluation_without_such_a_run_trains_the_same_weights_itself(overrides: Overrides, tmp_path) -> None:
+    _, _, _ = evaluated(overrides)
+    _, _, found = evaluated(overrides, "evaluation=batch_8")
+    _, alone, trained = evaluated(overrides, "evaluation=batch_8", f"paths.runs={tmp_path}/elsewhere")
+    assert alone.weights.exists()
+    assert (tmp_path / "runs" / alone.identity / "predictions.csv").read_bytes() == alone.predictions.read_bytes()
+    np.testing.assert_array_equal(posteriors(found), posteriors(trained))
+
+
+def test_order_and_batch_size_matter_to_batch_statistics_only(overrides: Overrides) -> None:
+    _, _, plain = evaluated(overrides)
+    variants = {name: evaluated(overrides, f"evaluation={name}")[2] for name in ("batch_8", "batch_8_sorted")}
+    assert all(table["image"].tolist() == plain["image"].tolist() for table in variants.values())
+    assert np.abs(posteriors(variants["batch_8"]) - posteriors(variants["batch_8_sorted"])).max() > 1e-6
+    running = [
+        evaluated(overrides, "evaluation=running", f"evaluation.{choice}")[2]
+        for choice in ("batch_size=128", "batch_size=7", "order=sorted")
+    ]
+    for table in running[1:]:
+        np.testing.assert_allclose(posteriors(table), posteriors(running[0]), atol=1e-6)
+
+
+def test_scored_repeats_are_the_first_faces_again(overrides: Overrides) -> None:
+    config, _, once = evaluated(overrides)
+    _, folder, table = evaluated(overrides, "evaluation=wrap_scored")
+    test = faces_of(config, pack_of(config))["test"].table
+    repeats = 128 - len(test)
+    assert len(once) == len(test) < 128
+    assert len(table) == 128
+    counted = table["image"].value_counts()
+    assert (counted[test["image"].iloc[:repeats].unique()] > counted[test["image"].iloc[repeats:].unique()].min()).all()
+    assert folder.read("metrics")["test/age_n"] == 128
+
+
+def test_the_identity_knows_what_an_evaluation_does_not_what_it_is_called(overrides: Overrides) -> None:
+    def named(*words: str) -> str:
+        config = compose("train", overrides=overrides(*words))
+        return run_folder(config, "digest").identity
+
+    assert named() == named("evaluation.look=resize", "evaluation.repeats=none")
+    assert named("evaluation=ten_crop") == named("evaluation.look=ten_crop") != named()
+    assert named("validation=by_image_leaky") != named()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("evaluation.order=random", r"evaluation\.order=random is unknown: choose from file, shuffled, sorted"),
+        ("evaluation.statistics=mean", r"evaluation\.statistics=mean is unknown"),
+        ("evaluation.batch_size=0", r"evaluation\.batch_size=0 must be a whole number of at least 1"),
+        ("evaluation.look=squint", r"evaluation\.look=squint is unknown: choose from resize"),
+    ],
+)
+def test_values_no_evaluation_can_have_are_refused(overrides: Overrides, words: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        check(compose("train", overrides=overrides(words)))
