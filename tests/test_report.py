@@ -124,6 +124,20 @@ def test_report_is_the_golden_one(jobs: list[Job]) -> None:
     assert to_latex(table) == (GOLDEN / "table.tex").read_text(encoding="utf-8")
 
 
+def test_validation_stands_beside_test_where_runs_tell_it(tmp_path: Path) -> None:
+    jobs = [finish(job(tmp_path, "lmtcnn", ["age", "gender"], fold), wrong=[0, 1, 2, 3]) for fold in (0, 1)]
+    for each, share in zip(jobs, (0.5, 0.75), strict=True):
+        run = RunFolder(each.run)
+        run.write("metrics", run.read("metrics") | {"validation/age": share})
+    table = build_table(load_records(jobs), (), {})
+    assert table.rows[0].validation == {"age": pytest.approx(0.625)}
+    text = to_markdown(table, {})
+    grid = text.split("## Validation against test")[1].split("##")[0]
+    assert "| LMTCNN | sound | 62.5 | 75.0 | — |" in grid
+    silent = [finish(job(tmp_path, "plain", ["age"], 0))]
+    assert "Validation against test" not in to_markdown(build_table(load_records(silent), (), {}), {})
+
+
 def test_numbers_by_hand(jobs: list[Job]) -> None:
     lmtcnn, plain, _ = table_of(jobs).rows
     exact = lmtcnn.cells["age_exact"]

@@ -21,6 +21,7 @@ from agegender.runs import RunFolder
 from agegender.settings import check, config_folder, identity_keys, plain, run_folder
 from agegender.training.checkpoints import newest_checkpoint
 from agegender.training.fit import _train, build_network, faces_of, fit
+from agegender.training.history import selected_validation
 from agegender.training.module import FaceModule
 from agegender.training.setup import set_up
 from agegender.verbs.train import train
@@ -121,6 +122,18 @@ def test_the_last_two_checkpoints_are_kept_so_that_one_can_be_broken(overrides: 
     module = FaceModule(build_network(config), plain(config.recipe), 0)
     _train(config, module, faces_of(config, pack_of(config)), folder, None)
     assert sorted(file.name for file in folder.checkpoints.glob("step=*")) == ["step=4.ckpt", "step=6.ckpt"]
+
+
+def test_validation_of_the_evaluated_weights_is_the_first_best_or_the_last(tmp_path: Path) -> None:
+    scores = [(1, 0.4, 0.3), (3, 0.6, 0.7), (5, 0.6, 0.1), (7, 0.5, 0.2)]
+    lines = [{"step": s, "time": 0, "values": {"val/score": x, "val/age": age, "val/loss": 1}} for s, x, age in scores]
+    history = tmp_path / "history.jsonl"
+    history.write_text(
+        "".join(json.dumps(line) + "\n" for line in [*lines, {"step": 8, "time": 0, "values": {"x": 1}}])
+    )
+    assert selected_validation(history, "best", 9) == {"validation/age": 0.7}
+    assert selected_validation(history, "last", 8) == {"validation/age": 0.2}
+    assert selected_validation(history, "last", 9) == {}
 
 
 def test_a_run_folder_tells_the_whole_story(overrides: Overrides) -> None:

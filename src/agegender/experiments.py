@@ -95,14 +95,15 @@ def pack_of(config: DictConfig) -> Pack:
 
 def _job(config: DictConfig, data_digest: str, overrides: tuple[str, ...]) -> Job:
     folder = run_folder(config, data_digest)
+    leak = config.validation if config.validation == "by_image_leaky" else ""
     return Job(
         system=config.system.name,
-        title=", ".join(filter(None, (config.system.title, config.evaluation.title))),
+        title=", ".join(filter(None, (config.system.title, config.evaluation.title, leak))),
         tasks=tuple(tasks_of(config)),
         fold=config.fold,
         seed=config.seed,
         mode=config.mode,
-        variant="" if config.evaluation.name == "mode" else config.evaluation.name,
+        variant="_".join(filter(None, ("" if config.evaluation.name == "mode" else config.evaluation.name, leak))),
         protocol=config.protocol.name,
         dataset=config.data.name,
         identity=folder.identity,

@@ -22,8 +22,9 @@ class Record:
     """A job and what came of it.
 
     `metrics` and `predictions` are there when the state is "done", `error` (one sentence) when it is not. `metrics` are
-    computed from the predictions file, fractions 0..1 by the names of `metrics.evaluate`. `environment` is the run's
-    environment.json, `parameters` the network's number of parameters where the run folder tells it.
+    computed from the predictions file, fractions 0..1 by the names of `metrics.evaluate`. `validation` is the share of
+    right answers per task that the evaluated weights had on validation, `parameters` the network's number of
+    parameters, both where the run folder tells it. `environment` is the run's environment.json.
     """
 
     job: Job
@@ -33,6 +34,7 @@ class Record:
     predictions: pd.DataFrame | None = None
     environment: Mapping[str, Any] = field(default_factory=dict)
     parameters: int | None = None
+    validation: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def commit(self) -> str:
@@ -76,4 +78,5 @@ def _load_done(job: Job, run: RunFolder) -> Record:
                 )
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{run.predictions} cannot be used ({error}): remove the run folder and run it again") from None
-    return Record(job, "done", None, values, predictions, environment, logged.get("parameters"))
+    validation = {name.split("/")[1]: value for name, value in logged.items() if name.startswith("validation/")}
+    return Record(job, "done", None, values, predictions, environment, logged.get("parameters"), validation)

@@ -24,6 +24,7 @@ class Row:
     """One system in one mode, evaluated in one way, over its folds and seeds.
 
     Metrics of tasks that it does not predict have no cell. `variant` names an evaluation other than the mode's.
+    `validation`: per task the share of right answers on validation, mean over the finished runs that tell it.
 
     `key` is unique in the table and fit for file names. `confusion` counts true labels (rows) against predicted ones.
     """
@@ -39,6 +40,7 @@ class Row:
     commits: tuple[str, ...]
     cells: Mapping[str, Cell]
     confusion: Mapping[str, NDArray[np.int64]]
+    validation: Mapping[str, float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,6 +158,11 @@ def _row(records: Sequence[Record], one_mode: bool) -> Row:
             for task in dict.fromkeys(column.task for column in COLUMNS)
             if task in job.tasks
         },
+        validation={
+            task: float(np.mean([r.validation[task] for r in done if task in r.validation]))
+            for task in job.tasks
+            if any(task in r.validation for r in done)
+        },
     )
 
 
@@ -180,7 +187,7 @@ def _baseline(records: Sequence[Record], folds: Sequence[int]) -> Row:
                 first[record.job.fold] = _constant(task, record)
         scored = list(first.values())
         cells |= {column.metric: build_cell(column, scored, len(folds)) for column in COLUMNS if column.task == task}
-    return Row("majority", "majority", "majority label of the test fold", "", "", tasks, (), None, (), cells, {})
+    return Row("majority", "majority", "majority label of the test fold", "", "", tasks, (), None, (), cells, {}, {})
 
 
 def _constant(task: str, record: Record) -> Scored:

@@ -26,7 +26,7 @@ from agegender.settings import plain, tasks_of
 from agegender.tasks import get_task
 from agegender.training.checkpoints import checkpointing, disk_full_explained, newest_checkpoint
 from agegender.training.evaluate import predict
-from agegender.training.history import History, forget_after
+from agegender.training.history import History, forget_after, selected_validation
 from agegender.training.interruption import stopped_by_ctrl_c
 from agegender.training.module import FaceModule
 
@@ -51,11 +51,15 @@ def fit(config: DictConfig, pack: Pack, folder: RunFolder, mirror: Callable[[], 
             module.load_state_dict(_train(config, module, parts, folder, mirror))
         predictions = predict(config, module, parts)
     scores = evaluate(predictions, tasks_of(config))
+    validation = (
+        selected_validation(folder.history, get_mode(config.mode).select, config.recipe.steps) if not twin else {}
+    )
     counts: dict[str, float] = {f"faces/{part}": len(faces.table) for part, faces in parts.items()}
     counts["parameters"] = sum(p.numel() for p in module.network.parameters())
     folder.write_text("predictions.csv", predictions_text(predictions))
     folder.write(
-        "metrics", {f"test/{k}": v for k, v in scores.items()} | counts | {"seconds": time.monotonic() - started}
+        "metrics",
+        {f"test/{k}": v for k, v in scores.items()} | validation | counts | {"seconds": time.monotonic() - started},
     )
     if twin:
         folder.write("weights", {"trained_by": twin.identity})

@@ -39,6 +39,22 @@ class History(Logger):
             self._mirrored = time.monotonic()
 
 
+def selected_validation(path: Path, select: str, steps: int) -> dict[str, float]:
+    """Return what the evaluated weights reached on validation, `validation/<task>`: a share of right answers, 0..1.
+
+    `select` "best" is the first of the highest scores, as the checkpoint is; "last" is known only where validation took
+    place after the last of the `steps`.
+    """
+    entries = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    scored = [entry for entry in entries if "val/score" in entry["values"]]
+    if select == "best":
+        scored = [max(scored, key=lambda entry: entry["values"]["val/score"])]
+    elif scored[-1]["step"] != steps - 1:
+        return {}
+    values = {name.removeprefix("val/"): value for name, value in scored[-1]["values"].items() if name[:4] == "val/"}
+    return {f"validation/{task}": value for task, value in values.items() if task not in ("score", "loss")}
+
+
 def forget_after(path: Path, step: int) -> None:
     """Drop what was logged after the checkpoint a run resumes from; those steps are about to be made again."""
     if path.exists():

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from agegender.tracking.target import Target
 
 log = logging.getLogger(__name__)
+ROWS = {"system", "evaluation", "validation", "fold", "seed"}  # what the runs of one sweep may differ in
 
 
 class Sweep(Callback):
@@ -82,9 +83,9 @@ def _announce(config: DictConfig, jobs: list[Job]) -> tuple[Target, str] | None:
 
 
 def _common(job: Job) -> dict[str, Any]:
-    """What the runs of one sweep share: the keys of a run without system, fold, seed and evaluation."""
+    """What the runs of one sweep share: the keys of a run without those that its rows and folds differ in."""
     recipe = {key: value for key, value in job.keys["recipe"].items() if key not in ("learning_rate", "weight_decay")}
-    shared = {key: value for key, value in job.keys.items() if key not in ("system", "fold", "seed", "evaluation")}
+    shared = {key: value for key, value in job.keys.items() if key not in ROWS}
     return shared | {"recipe": recipe}
 
 
@@ -96,10 +97,9 @@ def _whole(config: DictConfig, jobs: list[Job]) -> list[Job]:
     params = swept_by(overrides)
     if not params:
         return jobs
-    rows = {"system", "fold", "evaluation"}
-    given = {o.split("=", 1)[0] for o in overrides} - rows
+    given = {o.split("=", 1)[0] for o in overrides} - ROWS
     words = [o for o in overrides if o.split("=", 1)[0] in given]
-    kept = {k: v for k, v in params.items() if k in rows or k in (config.hydra.sweeper.params or {})}
+    kept = {k: v for k, v in params.items() if k in ROWS or k in (config.hydra.sweeper.params or {})}
     return list_jobs(words, kept) if len(expand(words, kept)) > len(jobs) else jobs
 
 
