@@ -10,6 +10,7 @@ from agegender.data.adience import HEADER, read_adience
 from agegender.data.manifest import missing_images, read_manifest
 from agegender.data.source import open_source
 from agegender.errors import UserError
+from test_adience_lists import write_lists
 
 ADIENCE = Path(__file__).parents[2] / "shared" / "data" / "adience"
 needs_adience = pytest.mark.skipif(not ADIENCE.is_dir(), reason="the real Adience lists are not in ../shared")
@@ -94,6 +95,13 @@ def test_a_zip_of_the_whole_folder_is_read_as_that_folder(root: Path, tmp_path: 
     with open_source(path) as source:
         assert missing_images(rows, source) == []
     assert len(read_manifest("generated", path)) == 10
+
+
+def test_the_authors_lists_fit_a_zip_of_the_whole_folder(drawn: Path, tmp_path: Path) -> None:
+    lists, path = tmp_path / "lists", zip_folder(drawn, tmp_path / "faces.zip", "adience/")
+    write_lists(lists, read_adience(drawn, official=False), "age")
+    expected, listed = (read_adience(root, official=False, lists=lists)["lists_age"] for root in (drawn, path))
+    pd.testing.assert_series_equal(listed, expected)
 
 
 def test_a_folder_above_the_root_is_read_as_the_root_where_it_holds_nothing_else(root: Path, tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def faces() -> Faces:
 
 
 def test_orders(faces: Faces) -> None:
-    assert order_of(faces, "file", 0).tolist() == [0, 1, 2, 3, 4, 5]
+    assert order_of(faces, "manifest", 0).tolist() == [0, 1, 2, 3, 4, 5]
     assert order_of(faces, "sorted", 0).tolist() == [3, 1, 5, 4, 0, 2]
     shuffled = order_of(faces, "shuffled", 0).tolist()
     assert sorted(shuffled) == [0, 1, 2, 3, 4, 5] != shuffled
@@ -98,9 +98,11 @@ def test_an_evaluation_without_such_a_run_trains_the_same_weights_itself(overrid
 
 def test_order_and_batch_size_matter_to_batch_statistics_only(overrides: Overrides) -> None:
     _, _, plain = evaluated(overrides)
-    variants = {name: evaluated(overrides, f"evaluation={name}")[2] for name in ("batch_8", "batch_8_sorted")}
+    names = ("batch_8", "batch_8_sorted", "batch_128_manifest", "reestimated", "ten_crop")
+    variants = {name: evaluated(overrides, f"evaluation={name}")[2] for name in names}
     assert all(table["image"].tolist() == plain["image"].tolist() for table in variants.values())
     assert np.abs(posteriors(variants["batch_8"]) - posteriors(variants["batch_8_sorted"])).max() > 1e-6
+    assert np.abs(posteriors(variants["reestimated"]) - posteriors(plain)).max() > 1e-6
     running = [
         evaluated(overrides, "evaluation=running", f"evaluation.{choice}")[2]
         for choice in ("batch_size=128", "batch_size=7", "order=sorted")
@@ -112,12 +114,12 @@ def test_order_and_batch_size_matter_to_batch_statistics_only(overrides: Overrid
 def test_scored_repeats_are_the_first_faces_again(overrides: Overrides) -> None:
     config, _, once = evaluated(overrides)
     _, folder, table = evaluated(overrides, "evaluation=wrap_scored")
-    test = faces_of(config, pack_of(config))["test"].table
-    repeats = 128 - len(test)
-    assert len(once) == len(test) < 128
-    assert len(table) == 128
-    counted = table["image"].value_counts()
-    assert (counted[test["image"].iloc[:repeats].unique()] > counted[test["image"].iloc[repeats:].unique()].min()).all()
+    test = faces_of(config, pack_of(config))["test"]
+    order = order_of(test, "shuffled", 0)
+    again = np.sort(np.resize(order, 128))
+    assert table["image"].tolist() == test.table["image"].iloc[again].tolist()
+    first = [int(np.flatnonzero(again == row)[0]) for row in range(len(once))]
+    np.testing.assert_allclose(posteriors(table)[first], posteriors(once), atol=1e-6)
     assert folder.read("metrics")["test/age_n"] == 128
 
 
@@ -127,6 +129,7 @@ def test_the_identity_knows_what_an_evaluation_does_not_what_it_is_called(overri
         return run_folder(config, "digest").identity
 
     assert named() == named("evaluation.look=resize", "evaluation.repeats=none")
+    assert named("mode=faithful") != named("mode=faithful", "evaluation.statistics=batch")
     assert named("evaluation=ten_crop") == named("evaluation.look=ten_crop") != named()
     assert named("validation=by_image_leaky") != named()
 
@@ -134,7 +137,9 @@ def test_the_identity_knows_what_an_evaluation_does_not_what_it_is_called(overri
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("evaluation.order=random", r"evaluation\.order=random is unknown: choose from file, shuffled, sorted"),
+        ("evaluation.order=random", r"evaluation\.order=random is unknown: choose from manifest, shuffled, sorted"),
+        ("+evaluation.crop=1", r"there is no setting 'evaluation\.crop': choose from look, statistics"),
+        ("validation=by_user", r"validation=by_user is unknown: choose from by_subject, by_image_leaky"),
         ("evaluation.statistics=mean", r"evaluation\.statistics=mean is unknown"),
         ("evaluation.batch_size=0", r"evaluation\.batch_size=0 must be a whole number of at least 1"),
         ("evaluation.look=squint", r"evaluation\.look=squint is unknown: choose from resize"),

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from agegender.errors import UserError, one_sentence
-from agegender.settings import check, config_folder, identity_keys, prepare_command, run_folder, tasks_of
+from agegender.settings import check, config_folder, differences, identity_keys, prepare_command, run_folder, tasks_of
 
 if TYPE_CHECKING:
     from agegender.data.pack import Pack
@@ -95,15 +95,15 @@ def pack_of(config: DictConfig) -> Pack:
 
 def _job(config: DictConfig, data_digest: str, overrides: tuple[str, ...]) -> Job:
     folder = run_folder(config, data_digest)
-    leak = config.validation if config.validation == "by_image_leaky" else ""
+    apart = differences(config)
     return Job(
         system=config.system.name,
-        title=", ".join(filter(None, (config.system.title, config.evaluation.title, leak))),
+        title=", ".join([config.system.title, *(f"{name.replace('_', ' ')} {value}" for name, value in apart.items())]),
         tasks=tuple(tasks_of(config)),
         fold=config.fold,
         seed=config.seed,
         mode=config.mode,
-        variant="_".join(filter(None, ("" if config.evaluation.name == "mode" else config.evaluation.name, leak))),
+        variant="_".join(apart.values()),
         protocol=config.protocol.name,
         dataset=config.data.name,
         identity=folder.identity,

@@ -12,38 +12,37 @@ class Evaluation:
     """How test faces are put before a trained network; each field is a named choice of the configuration."""
 
     look: str  # what the network sees of a face: a name of `data.looks.LOOKS`; answers are averaged over its views
-    statistics: str  # of batch norm: "running", "batch" (the present batch's) or "reestimated" (from training faces)
+    # Of batch norm: "network" (as the network was built for the mode), "running", "batch" (the present batch's) or
+    # "reestimated" (from training faces).
+    statistics: str
     batch_size: int
-    order: str  # of the faces: "file", "shuffled" or "sorted" by label; it matters to batch statistics only
+    order: str  # of the faces: "manifest", "shuffled" or "sorted" by label; it matters to batch statistics only
     repeats: str  # that fill the last batch, taken from the beginning: "none", "unscored" or "scored"
 
 
 CHOICES = {
-    "statistics": ("running", "batch", "reestimated"),
-    "order": ("file", "shuffled", "sorted"),
+    "statistics": ("network", "running", "batch", "reestimated"),
+    "order": ("manifest", "shuffled", "sorted"),
     "repeats": ("none", "unscored", "scored"),
 }
 
 
 @dataclass(frozen=True)
 class Mode:
-    """What `mode=` decides; the sources are sections 1.1 to 1.3 of the LMTCNN authors' code (`model.py`, `eval.py`)."""
+    """What `mode=` decides; the source is the LMTCNN authors' code (`model.py`, `train.py`, `eval.py`)."""
 
     name: str
     batch_norm_momentum: float  # torch's momentum: 1 - decay
     select: str  # which checkpoint is evaluated: "best" on validation or "last"
+    batch_statistics: bool  # whether LMTCNN's batch norm uses the statistics of the present batch in evaluation too
     evaluation: Evaluation
-
-    @property
-    def batch_statistics(self) -> bool:
-        """Whether batch norm uses the statistics of the present batch in evaluation too."""
-        return self.evaluation.statistics == "batch"
 
 
 MODES = {
     # At decay .999 a short run's running statistics are still the initial ones, so the sound mode estimates them at .9.
-    "sound": Mode("sound", 0.1, "best", Evaluation("resize", "running", 128, "file", "none")),
-    "faithful": Mode("faithful", 0.001, "last", Evaluation("resize", "batch", 128, "file", "unscored")),
+    "sound": Mode("sound", 0.1, "best", False, Evaluation("resize", "network", 128, "manifest", "none")),
+    # Shuffled, because the authors' test list is: twice, by `datapreparation.py` and by `multipreproc.py`.
+    "faithful": Mode("faithful", 0.001, "last", True, Evaluation("resize", "network", 128, "shuffled", "unscored")),
 }
 
 
@@ -59,7 +58,10 @@ def get_evaluation(mode: str, given: Mapping[str, Any]) -> Evaluation:
 
     UserError for a value no evaluation can have.
     """
-    values = {**vars(get_mode(mode).evaluation), **{name: value for name, value in given.items() if value is not None}}
+    own = vars(get_mode(mode).evaluation)
+    if unknown := given.keys() - own.keys():
+        raise UserError(f"there is no setting 'evaluation.{min(unknown)}': choose from {', '.join(own)}")
+    values = {**own, **{name: value for name, value in given.items() if value is not None}}
     for name, choices in CHOICES.items():
         if values[name] not in choices:
             raise UserError(f"evaluation.{name}={values[name]} is unknown: choose from {', '.join(choices)}")

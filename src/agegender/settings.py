@@ -7,7 +7,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from agegender.errors import UserError
-from agegender.modes import Evaluation, get_evaluation
+from agegender.modes import Evaluation, get_evaluation, get_mode
 from agegender.runs import RunFolder, identity
 
 
@@ -27,12 +27,15 @@ def check(config: DictConfig) -> None:
     """Refuse values no run can have, before anything is started; UserError names the value and what it may be."""
     from agegender.data.looks import get_look  # these bring torch and pandas, which `--help` need not wait for
     from agegender.data.protocols import get_protocol
+    from agegender.data.splits import RULES
 
     if config.fold not in range(5):
         raise UserError(f"fold={config.fold}: there are five folds, choose fold=0 to fold=4")
     if config.fold >= get_protocol(config.protocol.name, config.data.name).folds:
         raise UserError(f"fold={config.fold}: protocol {config.protocol.name} has one fold, choose fold=0")
     get_look(evaluation_of(config).look)
+    if config.validation not in RULES:
+        raise UserError(f"validation={config.validation} is unknown: choose from {', '.join(RULES)}")
     for name in ("steps", "batch_size", "validate_every"):
         value = config.recipe[name]
         if not isinstance(value, int) or value < 1:
@@ -53,8 +56,14 @@ def check(config: DictConfig) -> None:
 
 def evaluation_of(config: DictConfig) -> Evaluation:
     """Return how the test faces are put before the network: as the mode says, but for what is chosen otherwise."""
-    given = {name: value for name, value in plain(config.evaluation).items() if name not in ("name", "title")}
-    return get_evaluation(config.mode, given)
+    return get_evaluation(config.mode, plain(config.evaluation))
+
+
+def differences(config: DictConfig) -> dict[str, str]:
+    """Return what sets a run apart from the others of its system, mode, fold and seed: how it is evaluated, a leak."""
+    own = vars(get_mode(config.mode).evaluation)
+    found = {name: str(value) for name, value in vars(evaluation_of(config)).items() if value != own[name]}
+    return found | ({"validation": config.validation} if config.validation == "by_image_leaky" else {})
 
 
 def tasks_of(config: DictConfig) -> list[str]:

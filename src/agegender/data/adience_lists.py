@@ -4,7 +4,7 @@ Lee, Chan, Chen, Chen (MIPR 2018) publish them in their repository's `train_val_
 Hassner (CVPRW 2015) in `train_val_txt_files_per_fold/`: a folder `test_fold_is_k` for each test fold k with
 `agegender_train.txt`, `agegender_val.txt`, `agegender_test.txt`, or the same of `age_` and of `gender_`. A line is
 `user/landmark_aligned_face.<face_id>.<image>` and the labels, as in `7@N01/landmark_aligned_face.5.1_o.jpg 4 0`.
-Their scripts draw validation image by image and lose one line of each fold between validation and training.
+Their scripts draw validation image by image and lose at most one line of each fold between validation and training.
 """
 
 from pathlib import Path
@@ -19,7 +19,7 @@ EXPECTED = "the authors' lists, a folder or .zip holding test_fold_is_0/ to test
 KINDS = {"agegender": ("age_group", "gender"), "age": ("age_group",), "gender": ("gender",)}
 LABELS = {"age_group": ("[0-7]", "an age group 0 to 7"), "gender": ("[01]", "a gender 0 or 1")}
 PARTS = {"val": "validation", "train": "train", "test": "test"}  # what a list's name calls a part, and what we do
-LOST = 1  # lines of each test fold that the authors' scripts lose
+LOST = 1  # lines of each test fold, at most, that the authors' scripts lose
 
 
 def read_lists(path: Path, rows: pd.DataFrame) -> dict[str, pd.Series]:

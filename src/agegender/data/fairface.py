@@ -4,14 +4,13 @@ Race is read for slices of the results only: it is a column of the manifest and 
 """
 
 import csv
-import hashlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 
-from agegender.data.source import Folder, Source, open_source
+from agegender.data.source import Folder, Source, hash_of, open_source
 from agegender.data.splits import FOLDS, rank_in_strata
 from agegender.data.utkface import Dropped
 from agegender.errors import UserError
@@ -62,12 +61,12 @@ def read_fairface(root: Path, *, labels: str = "auto") -> tuple[pd.DataFrame, Dr
                 f"no label row names an image of {source.path}, such as {files.iloc[0]}: use its own labels"
             )
         here = folder + table["file"][table["file"].isin(files)]
-        digests = {name: hashlib.sha256(source.read(name)).hexdigest() for name in here}
+        digests = {name: hash_of(source, name) for name in here}  # the builder lists those that cannot be read
     rows = _deal_folds(_rows(table, folder, digests))
     return rows, {reason: names for reason, names in dropped.items() if names}
 
 
-def _rows(table: pd.DataFrame, folder: str, digests: Mapping[str, str]) -> pd.DataFrame:
+def _rows(table: pd.DataFrame, folder: str, digests: Mapping[str, str | None]) -> pd.DataFrame:
     """Return the manifest's rows for those of the label files, without subject and fold."""
     image = folder + table["file"]
     unknown = pd.Series(pd.NA, index=table.index, dtype="Int64")

@@ -19,9 +19,9 @@ def crop(faces: Tensor, size: int, *, top: float, left: float) -> Tensor:
     return faces[:, row : row + size, column : column + size].permute(0, 3, 1, 2)
 
 
-def mirrored(view: View) -> View:
-    """Return the view of the mirrored face."""
-    return lambda faces, size: view(faces, size).flip(3)
+def mirrored(faces: Tensor, size: int, *, view: View) -> Tensor:
+    """Return a view of each face in the mirror."""
+    return view(faces, size).flip(3)
 
 
 _CENTRE: View = partial(crop, top=0.5, left=0.5)
@@ -33,9 +33,9 @@ LOOKS: dict[str, tuple[View, ...]] = {
     # Levi and Hassner's single crop, of the network's size from a face stored larger.
     "centre_crop": (_CENTRE,),
     # Their over-sampling: the corners and the centre, each mirrored too (Caffe's `oversample`).
-    "ten_crop": (*_FIVE, *map(mirrored, _FIVE)),
+    "ten_crop": (*_FIVE, *(partial(mirrored, view=view) for view in _FIVE)),
     # The whole face and its mirror image (DLDL-v2's test).
-    "flip": (resize, mirrored(resize)),
+    "flip": (resize, partial(mirrored, view=resize)),
 }
 
 

@@ -77,7 +77,7 @@ def why_stale(folder: Path, expected: Mapping[str, object]) -> str | None:
     try:
         info = read_info(folder)
         for name, value in expected.items():
-            if info[name] != value:
+            if not _agrees(info[name], value):
                 changed = f"its source {info['source']} has changed"
                 return changed if name == "fingerprint" else f"made with {name}={info[name]} where now {name}={value}"
         if file_hash(folder / MANIFEST) != info["manifest_sha256"]:
@@ -88,6 +88,13 @@ def why_stale(folder: Path, expected: Mapping[str, object]) -> str | None:
     except (OSError, ValueError, KeyError) as error:
         return f"damaged ({error})"
     return None
+
+
+def _agrees(made: object, asked: object) -> bool:
+    """Whether a pack serves: a setting that is left open (null or auto) takes what the pack was made with."""
+    if isinstance(made, dict) and isinstance(asked, dict):
+        return made.keys() == asked.keys() and all(v in (None, "auto", made[k]) for k, v in asked.items())
+    return made == asked
 
 
 def read_info(folder: Path) -> dict[str, Any]:

@@ -53,21 +53,21 @@ PROTOCOLS: dict[str, Protocol] = {
             labels=("age_decades", "gender"),
             age_task="age_decades",
             stratum=_decades,
-            counts={"distinct": (86744,)},  # published training faces
+            counts={"distinct": (86744,)},  # rows of the published fairface_label_train.csv
         ),
         Protocol(
             name="fairface_published",
             datasets=("fairface",),
             version=1,
             description="the published parts: tested on the validation faces (fold 0, the only one), trained on the "
-            "training faces; subjects are unknown, so a person may stand in both",
+            "training faces; subjects are unknown, so a person, and even a byte-identical face, may stand in both",
             age_group=_decades,
             labels=("age_decades", "gender"),
             age_task="age_decades",
             folds=1,
             fold=lambda rows: rows["published_part"].map({"val": 0, "train": -1}).astype("Int64"),
             stratum=_decades,
-            counts={"distinct": (97698,)},  # and 10,954 published validation faces
+            counts={"distinct": (97698,)},  # and 10,954 rows of fairface_label_val.csv
         ),
     )
 }

@@ -154,6 +154,14 @@ def open_source(path: Path, expected: str = "a folder or a .zip file") -> Source
     return Zip(path)
 
 
+def hash_of(source: Source, name: str) -> str | None:
+    """Return the sha256 (hex) of a file of a source; None where it cannot be read."""
+    try:
+        return hashlib.sha256(source.read(name)).hexdigest()
+    except UserError:
+        return None
+
+
 def _list(folder: Path) -> tuple[list[str], list[str]]:
     """Return the names of the folders and of the files in a folder."""
     folders, files = [], []

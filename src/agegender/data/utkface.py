@@ -1,12 +1,11 @@
 """Reader of UTKFace (Zhang, Song, Qi, CVPR 2017): labels from file names, duplicates removed, five fixed folds."""
 
-import hashlib
 from pathlib import Path
 
 import pandas as pd
 
 from agegender.data.labels import YEARS_TO_GROUP, group_of_years
-from agegender.data.source import Source, open_source
+from agegender.data.source import hash_of, open_source
 from agegender.data.splits import FOLDS, rank_in_strata
 from agegender.errors import UserError
 
@@ -44,7 +43,7 @@ def read_utkface(root: Path, *, groups: str = "partition") -> tuple[pd.DataFrame
         rows = rows[~(malformed | too_old)]
         if rows.empty:
             raise UserError(f"{source.path} holds no face among its {len(names)} files: expected {EXPECTED}")
-        rows["sha256"] = pd.array([_hash(source, name) for name in rows["image"]], dtype="string")
+        rows["sha256"] = pd.array([hash_of(source, name) for name in rows["image"]], dtype="string")
         unreadable = rows["sha256"].isna()
         if unreadable.all():
             raise UserError(f"none of the {len(rows)} faces in {source.path} can be read: copy or download it again")
@@ -58,14 +57,6 @@ def read_utkface(root: Path, *, groups: str = "partition") -> tuple[pd.DataFrame
     )
     columns = ["image", "subject", "fold", "age_group", "age_years", "gender", "row", "sha256"]
     return rows[columns].reset_index(drop=True), {reason: names for reason, names in dropped.items() if names}
-
-
-def _hash(source: Source, name: str) -> str | None:
-    """Return the sha256 of a file; None where it cannot be read."""
-    try:
-        return hashlib.sha256(source.read(name)).hexdigest()
-    except UserError:
-        return None
 
 
 def _drop_copies(rows: pd.DataFrame, dropped: Dropped) -> pd.DataFrame:

@@ -19,7 +19,7 @@ def caption(config: DictConfig, pack: Pack, title: str) -> dict[str, str]:
         "protocol": f"{protocol.name} v{protocol.version}: {protocol.description}",
         "partial": "; ".join(_shortfalls(config, pack)),
         "recipe": f"{recipe.name}: {recipe.steps} steps of {recipe.batch_size}, {recipe.optimizer}; seed {config.seed}",
-        "mode": f"{config.mode}; weights evaluated: {selected}; validation {config.validation}",
+        "mode": f"{config.mode}; weights evaluated: {selected}",
         "date": datetime.now(UTC).date().isoformat(),
     }
 

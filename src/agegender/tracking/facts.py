@@ -5,10 +5,11 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from agegender.errors import UserError
 from agegender.runs import RunFolder
+from agegender.settings import differences
 
 
 class Point(NamedTuple):
@@ -32,7 +33,8 @@ class FoldData(NamedTuple):
 def title(folder: RunFolder) -> str:
     """Return the name a run is shown by."""
     keys = _keys(folder)
-    return f"{_name(keys['system'])} fold {keys['fold']} seed {keys['seed']}"
+    apart = [f"{name.replace('_', ' ')} {value}" for name, value in _apart(folder).items()]
+    return ", ".join([f"{_name(keys['system'])} fold {keys['fold']} seed {keys['seed']}", *apart])
 
 
 def tags(folder: RunFolder) -> dict[str, str]:
@@ -40,6 +42,7 @@ def tags(folder: RunFolder) -> dict[str, str]:
     keys, environment = _keys(folder), folder.read("environment")
     found = {name: _name(keys[name]) for name in ("system", "fold", "seed", "protocol", "mode")}
     found |= {"data": str(_data(folder)["name"]), "identity": folder.identity}
+    found["evaluation"] = "_".join(_apart(folder).values()) or "as the mode says"
     dirty = " with uncommitted changes" if environment.get("dirty") else ""
     facts = {
         "commit": environment.get("commit") and f"{environment['commit']}{dirty}",
@@ -91,6 +94,12 @@ def started(folder: RunFolder) -> int | None:
 def written(folder: RunFolder, name: str) -> int:
     """When a file of the folder was written, in milliseconds since the epoch."""
     return (folder.path / name).stat().st_mtime_ns // 1_000_000
+
+
+def _apart(folder: RunFolder) -> dict[str, str]:
+    """What sets a run apart from others of its system, mode, fold and seed."""
+    config = OmegaConf.load(folder.config)
+    return differences(config) if isinstance(config, DictConfig) and "evaluation" in config else {}
 
 
 def _keys(folder: RunFolder) -> dict[str, Any]:

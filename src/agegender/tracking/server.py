@@ -26,7 +26,10 @@ IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOU
 # Without this tag the UI of MLflow 3 takes an experiment for one with language models.
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 PARENT, NOTE = "mlflow.parentRunId", "mlflow.note.content"
-ARTIFACTS = ("config.yaml", "environment.json", "identity.json", "predictions.csv", "train.log", "weights.safetensors")
+ARTIFACTS = (
+    *("config.yaml", "environment.json", "identity.json", "predictions.csv", "train.log"),
+    *("weights.safetensors", "weights.json"),
+)
 SAMPLING_SECONDS = 5  # of system metrics; MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL wins
 
 

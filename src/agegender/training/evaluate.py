@@ -25,7 +25,7 @@ ESTIMATION_FACES = 2048  # that batch norm's statistics are estimated from anew
 def predict(config: DictConfig, module: FaceModule, parts: dict[str, Faces]) -> pd.DataFrame:
     """Return the predictions table of the test faces, each posterior the mean over the views of the look."""
     evaluation, test = evaluation_of(config), parts["test"]
-    if config.evaluation.statistics is not None:
+    if evaluation.statistics != "network":
         set_statistics(module.network, evaluation.statistics)
     if evaluation.statistics == "reestimated":
         few = np.random.default_rng(config.seed).permutation(len(parts["train"].table))[:ESTIMATION_FACES]
@@ -83,7 +83,7 @@ def _table(
 
 
 def order_of(faces: Faces, order: str, seed: int) -> npt.NDArray[np.int64]:
-    """Return the row numbers of the faces in the file's order, shuffled by the seed, or sorted by their labels."""
+    """Return the row numbers of the faces in the manifest's order, shuffled by the seed, or sorted by their labels."""
     numbers = np.arange(len(faces.table))
     if order == "shuffled":
         return np.random.default_rng(seed).permutation(numbers)

@@ -22,7 +22,7 @@ from agegender.models.network import Network, create_model
 from agegender.modes import get_mode
 from agegender.predictions import predictions_text
 from agegender.runs import RunFolder, identity
-from agegender.settings import plain, tasks_of
+from agegender.settings import evaluation_of, plain, tasks_of
 from agegender.tasks import get_task
 from agegender.training.checkpoints import checkpointing, disk_full_explained, newest_checkpoint
 from agegender.training.evaluate import predict
@@ -61,7 +61,7 @@ def fit(config: DictConfig, pack: Pack, folder: RunFolder, mirror: Callable[[], 
         "metrics",
         {f"test/{k}": v for k, v in scores.items()} | validation | counts | {"seconds": time.monotonic() - started},
     )
-    if twin:
+    if twin and evaluation_of(config).statistics != "reestimated":
         folder.write("weights", {"trained_by": twin.identity})
     else:
         save_file({name: tensor.contiguous() for name, tensor in module.network.state_dict().items()}, folder.weights)
@@ -72,11 +72,14 @@ def fit(config: DictConfig, pack: Pack, folder: RunFolder, mirror: Callable[[], 
 def trained_twin(config: DictConfig, folder: RunFolder) -> RunFolder | None:
     """Return the finished run that differs only in being evaluated as the mode says, if its weights are here.
 
-    Training ends before evaluation begins, so its weights are the ones this run would train.
+    Training ends before evaluation begins, so its weights are the ones this run would train; with other code it might
+    train others, so it must be of the same commit.
     """
     keys = folder.read("identity")["keys"] | {"evaluation": vars(get_mode(config.mode).evaluation)}
     twin = RunFolder(folder.path.parent / identity(config.system.name, keys))
-    return twin if twin != folder and twin.state == "done" and twin.weights.exists() else None
+    code = [tuple(run.read("environment").get(name) for name in ("commit", "dirty")) for run in (twin, folder)]
+    lends = twin != folder and twin.state == "done" and twin.weights.exists() and code[0] == code[1]
+    return twin if lends else None
 
 
 def build_network(config: DictConfig) -> Network:

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from agegender.tracking.target import Target
 
 log = logging.getLogger(__name__)
-ROWS = {"system", "evaluation", "validation", "fold", "seed"}  # what the runs of one sweep may differ in
 
 
 class Sweep(Callback):
@@ -68,7 +67,7 @@ def _announce(config: DictConfig, jobs: list[Job]) -> tuple[Target, str] | None:
         return None
     check_server(target)
     experiment = config.hydra.runtime.choices.get("experiment") or "sweep"
-    common = json.dumps(_common(jobs[0]), sort_keys=True)
+    common = json.dumps(_common(jobs[0], _rows(config)), sort_keys=True)
     sweep = f"{experiment}-{hashlib.sha256(common.encode()).hexdigest()[:8]}"
     first = jobs[0].config
     tags = {"experiment": experiment, "data": first.data.name, "protocol": first.protocol.name, "mode": first.mode}
@@ -82,10 +81,17 @@ def _announce(config: DictConfig, jobs: list[Job]) -> tuple[Target, str] | None:
     return target, parent
 
 
-def _common(job: Job) -> dict[str, Any]:
+def _rows(config: DictConfig) -> set[str]:
+    """What the runs of this sweep may differ in and still stand in one table."""
+    from agegender.experiments import swept_by
+
+    return {"system", "fold"} | ({"evaluation", "validation", "seed"} & swept_by(config.hydra.overrides.task).keys())
+
+
+def _common(job: Job, rows: set[str]) -> dict[str, Any]:
     """What the runs of one sweep share: the keys of a run without those that its rows and folds differ in."""
     recipe = {key: value for key, value in job.keys["recipe"].items() if key not in ("learning_rate", "weight_decay")}
-    shared = {key: value for key, value in job.keys.items() if key not in ROWS}
+    shared = {key: value for key, value in job.keys.items() if key not in rows}
     return shared | {"recipe": recipe}
 
 
@@ -97,9 +103,10 @@ def _whole(config: DictConfig, jobs: list[Job]) -> list[Job]:
     params = swept_by(overrides)
     if not params:
         return jobs
-    given = {o.split("=", 1)[0] for o in overrides} - ROWS
+    rows = _rows(config)
+    given = {o.split("=", 1)[0] for o in overrides} - rows
     words = [o for o in overrides if o.split("=", 1)[0] in given]
-    kept = {k: v for k, v in params.items() if k in ROWS or k in (config.hydra.sweeper.params or {})}
+    kept = {k: v for k, v in params.items() if k in rows or k in (config.hydra.sweeper.params or {})}
     return list_jobs(words, kept) if len(expand(words, kept)) > len(jobs) else jobs
 
 
