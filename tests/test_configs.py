@@ -95,9 +95,7 @@ def test_each_experiment_lists_its_jobs(experiment: str, overrides: Callable[...
     assert len({job.identity for job in jobs}) == len(jobs) == len(expand(words, params))
     assert {job.fold for job in jobs} == set(range(5))
     first = [job.system for job in jobs if job.fold == 0]
-    assert list(dict.fromkeys(first)) == _params(experiment)["system"].split(","), (
-        "the order of the rows"
-    )
+    assert list(dict.fromkeys(first)) == _params(experiment)["system"].split(","), "the order of the rows"
 
 
 def _params(experiment: str) -> dict[str, str]:
