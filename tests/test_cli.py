@@ -79,8 +79,11 @@ def test_each_verb_explains_itself_without_loading_torch(verb: str, tmp_path: Pa
     ("words", "message"),
     [
         (["trian"], "did you mean 'train'?"),
-        (["train", "system=lmtcnn"], "system=lmtcnn: there is no such system; choose from levi_hassner_tf"),
-        (["train", "experiment=lmtcn"], "experiment=lmtcn: there is no such experiment; choose from demo, lmtcnn"),
+        (["train", "system=lmtcnn"], "system=lmtcnn: there is no such system; choose from levi_hassner_bn"),
+        (
+            ["train", "experiment=lmtcn"],
+            "experiment=lmtcn: there is no such experiment; choose from demo, leaks, lmtcnn, quirks",
+        ),
         (["train", "sytem=lmtcnn_2_1"], "there is no setting 'sytem'"),
         (["train", "recipe.step=5"], "there is no setting 'recipe.step'"),
         (["train", "fold=5"], "fold=5: there are five folds"),

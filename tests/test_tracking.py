@@ -206,7 +206,7 @@ def test_files_and_data_arrive(place: Target, tmp_path: Path) -> None:
     tracking.track(place, [folder])
     run = server_run(place, folder)
     found = mlflow.MlflowClient(place.uri).list_artifacts(run.info.run_id)
-    assert sorted(file.path for file in found) == sorted(mlflow_server.ARTIFACTS)
+    assert {file.path for file in found} == set(mlflow_server.ARTIFACTS) - {"weights.json"}, "it has weights of its own"
     weights = mlflow.artifacts.download_artifacts(
         f"{run.info.artifact_uri}/weights.safetensors", tracking_uri=place.uri
     )

@@ -20,7 +20,8 @@ from agegender.predictions import read_predictions
 from agegender.runs import RunFolder
 from agegender.settings import check, config_folder, identity_keys, plain, run_folder
 from agegender.training.checkpoints import newest_checkpoint
-from agegender.training.fit import _train, build_network, faces_of, fit
+from agegender.training.evaluate import order_of
+from agegender.training.fit import _train, build_network, faces_of, fit, quiet_lightning
 from agegender.training.history import selected_validation
 from agegender.training.module import FaceModule
 from agegender.training.setup import set_up
@@ -120,7 +121,8 @@ def test_the_last_two_checkpoints_are_kept_so_that_one_can_be_broken(overrides: 
     folder = run_folder(config, pack_of(config).digest)
     set_up(folder, config, identity_keys(config, pack_of(config).digest))
     module = FaceModule(build_network(config), plain(config.recipe), 0)
-    _train(config, module, faces_of(config, pack_of(config)), folder, None)
+    with quiet_lightning():
+        _train(config, module, faces_of(config, pack_of(config)), folder, None)
     assert sorted(file.name for file in folder.checkpoints.glob("step=*")) == ["step=4.ckpt", "step=6.ckpt"]
 
 
@@ -206,11 +208,15 @@ def test_faithful_mode_predicts_in_full_batches_and_scores_each_face_once(overri
     network = build_network(config)
     network.load_state_dict(load_file(folder.weights))
     test = faces_of(config, pack_of(config))["test"]
-    batches = {wrap: EvaluationBatches(test, size=227, batch_size=128, wrap=wrap)[0] for wrap in (True, False)}
+    order = order_of(test, "shuffled", config.seed)
+    batches = {
+        wrap: EvaluationBatches(test, size=227, batch_size=128, wrap=wrap, order=order)[0] for wrap in (True, False)
+    }
     assert len(batches[True]["rows"]) == 128 > len(batches[False]["rows"]) == len(test.table)
     with torch.inference_mode():
         posterior = {wrap: network.eval()(b["images"])["age"].softmax(1) for wrap, b in batches.items()}
     saved = torch.from_numpy(read_predictions(folder.predictions)[[f"age_p{k}" for k in range(8)]].to_numpy())
+    saved = saved[order]
     torch.testing.assert_close(saved, posterior[True][: len(saved)], rtol=1e-4, atol=1e-6)
     assert not torch.allclose(saved, posterior[False], rtol=1e-4, atol=1e-6)
 
