@@ -19,7 +19,7 @@ from agegender.predictions import predictions_table, predictions_text
 from agegender.report.figures import draw_figures
 from agegender.report.published import Published, read_published
 from agegender.report.records import Record, load_records
-from agegender.report.render import to_csv, to_latex, to_markdown
+from agegender.report.render import name_best, to_csv, to_latex, to_markdown
 from agegender.report.table import Table, best_rows, build_table
 from agegender.report.write import write_report
 from agegender.runs import RunFolder
@@ -136,6 +136,14 @@ def test_validation_stands_beside_test_where_runs_tell_it(tmp_path: Path) -> Non
     assert "| LMTCNN | sound | 62.5 | 75.0 | — |" in grid
     silent = [finish(job(tmp_path, "plain", ["age"], 0))]
     assert "Validation against test" not in to_markdown(build_table(load_records(silent), (), {}), {})
+
+
+def test_the_best_rows_are_named_in_a_sentence_once_no_run_is_missing(jobs: list[Job], tmp_path: Path) -> None:
+    assert name_best(table_of(jobs)) == ""
+    better = [finish(job(tmp_path, "better", ["age"], fold), wrong=[0]) for fold in (0, 1)]
+    worse = [finish(job(tmp_path, "worse", ["age"], fold), wrong=[0, 1]) for fold in (0, 1)]
+    table = build_table(load_records([*worse, *better]), (), {})
+    assert name_best(table) == "Best mean over the folds: age exact 93.8 % (BETTER)."
 
 
 def test_numbers_by_hand(jobs: list[Job]) -> None:

@@ -7,10 +7,10 @@ import io
 from collections.abc import Iterator, Mapping
 from math import isnan
 
-from agegender.report.cells import Cell
-from agegender.report.grids import LATEX, MARKDOWN, Grid, build_grids
+from agegender.report.cells import HEADLINES, Cell
+from agegender.report.grids import LATEX, MARKDOWN, Grid, build_grids, number
 from agegender.report.records import Record
-from agegender.report.table import Row, Table
+from agegender.report.table import Row, Table, best_rows
 
 CSV_HEAD = ("system", "mode", "evaluation", "fold", "metric", "value", "sd", "low", "high", "n", "runs")
 
@@ -31,6 +31,17 @@ def to_markdown(table: Table, figures: Mapping[str, str]) -> str:
         blocks += ["## Figures", *(f"![{MARKDOWN.escape(title)}]({path})" for path, title in figures.items())]
     blocks += ["## Runs", _markdown_grid(_runs_grid(table))]
     return "\n\n".join(blocks) + "\n"
+
+
+def name_best(table: Table) -> str:
+    """Say in one sentence which rows have the best means; empty while runs are missing or nothing competes."""
+    found = []
+    for column in table.columns:
+        rows = best_rows(table, column) if column.metric in HEADLINES else []
+        if rows:
+            value = number(rows[0].cells[column.metric].mean, column)
+            found.append(f"{column.title} {value} % ({' and '.join(row.title for row in rows)})")
+    return f"Best mean over the folds: {'; '.join(found)}." if found else ""
 
 
 def to_latex(table: Table) -> str:

@@ -115,14 +115,15 @@ def _conclude(jobs: list[Job], target: Target, parent: str, *, failed: bool) -> 
     from agegender.experiments import pack_of
     from agegender.report.caption import caption
     from agegender.report.records import load_records
-    from agegender.report.render import to_markdown
+    from agegender.report.render import name_best, to_markdown
     from agegender.report.table import build_table
     from agegender.tracking.server import close_parent
 
     first, metrics = jobs[0].config, {}
     try:
         table = build_table(load_records(jobs), (), caption(first, pack_of(first), "Results"))
-        text = to_markdown(table, {})
+        # MLflow shows the first lines only, until somebody asks for more.
+        text = f"{name_best(table)}\n\n{to_markdown(table, {})}"
         metrics = {
             f"{row.key}/{name}": cell.mean for row in table.rows for name, cell in row.cells.items() if cell.done
         }
