@@ -13,6 +13,7 @@ VERBS = {
     "prepare": "read a data set, check it and decode its faces once",
     "train": "train a system on a fold, or with -m a whole experiment",
     "report": "make tables and figures from finished runs",
+    "predict": "let a trained network answer to image files",
     "track": "send finished run folders to an MLflow server",
 }
 WITH_EXPERIMENT = ("train", "report")

@@ -1,0 +1,81 @@
+"""Faces in, posteriors out: batch by batch, each seen as the run's evaluation sees it."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import cycle, islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from agegender.data.augment import standardize
+from agegender.data.looks import get_look
+from agegender.prediction.pictures import Box, Face
+from agegender.prediction.trained import Trained
+
+
+@dataclass(frozen=True)
+class TaskAnswer:
+    """One task's posterior, float32 (K,), and the label value decided on."""
+
+    posterior: NDArray[np.float32]
+    choice: int
+
+    @property
+    def probability(self) -> float:
+        return float(self.posterior[self.choice])
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a network says of one face, by task."""
+
+    file: Path
+    box: Box | None
+    tasks: dict[str, TaskAnswer]
+
+
+def in_order(files: Sequence[Path], trained: Trained) -> list[Path]:
+    """Return image files in the order the run's evaluation would take them in, which decides what is in a batch.
+
+    Images have no labels to be sorted by: where test faces were, they stay as they are.
+    """
+    if trained.evaluation.order != "shuffled":
+        return list(files)
+    return [files[number] for number in np.random.default_rng(trained.seed).permutation(len(files))]
+
+
+def answer(trained: Trained, faces: Iterable[Face]) -> Iterator[Answer]:
+    """Yield the answer to each face, in their order, holding the pixels of two batches at most.
+
+    Batches are the evaluation's, and so is what fills the last one: nothing, or faces from the beginning.
+    """
+    size, waiting = trained.evaluation.batch_size, iter(faces)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    trained.network.to(device)
+    first: list[Face] = []
+    while batch := list(islice(waiting, size)):
+        first = first or batch
+        repeats = islice(cycle(first), size - len(batch)) if trained.evaluation.repeats != "none" else ()
+        pixels = np.stack([face.pixels for face in (*batch, *repeats)])
+        posteriors = _posteriors(trained, torch.from_numpy(pixels).to(device))
+        choices = {task: trained.network.heads[task].decide(x) for task, x in posteriors.items()}  # type: ignore[operator]
+        for row, face in enumerate(batch):
+            tasks = {task: TaskAnswer(x[row].numpy(), int(choices[task][row])) for task, x in posteriors.items()}
+            yield Answer(face.file, face.box, tasks)
+
+
+@torch.inference_mode()
+def _posteriors(trained: Trained, faces: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Each task's posterior (N, K), the mean over the views of the look; faces uint8 (N, S, S, 3)."""
+    views = get_look(trained.evaluation.look)
+    total: dict[str, torch.Tensor] = {}
+    for view in views:
+        images = standardize(view(faces, trained.input_size))
+        with torch.autocast(faces.device.type, torch.bfloat16, enabled=trained.precision == "bf16-mixed"):
+            logits = trained.network(images)
+        for task, x in logits.items():
+            posterior = trained.network.heads[task].posterior(x).cpu()  # type: ignore[operator]
+            total[task] = total.get(task, torch.zeros(())) + posterior / len(views)
+    return total

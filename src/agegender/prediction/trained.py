@@ -1,0 +1,113 @@
+"""A finished run as something that answers: its network, and how it looks at a face."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from agegender.errors import UserError
+from agegender.models.layers import BetaBatchNorm2d
+from agegender.models.network import Network
+from agegender.modes import Evaluation
+from agegender.runs import RunFolder
+from agegender.settings import evaluation_of
+from agegender.training.evaluate import set_statistics
+from agegender.training.fit import build_network
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A run's network with its evaluated weights, and what its evaluation put before it."""
+
+    identity: str
+    data: str  # name of the data set it was trained on
+    network: Network
+    evaluation: Evaluation
+    stored_size: int  # pixels; what an image file is resized to before the look
+    input_size: int
+    precision: str
+    seed: int
+
+    @property
+    def depends_on_batch(self) -> bool:
+        """Whether an answer depends on the other faces of its batch."""
+        return any(isinstance(norm, BetaBatchNorm2d) and norm.batch_statistics for norm in self.network.modules())
+
+
+def find_run(run: str, runs: Path) -> RunFolder:
+    """Return the run that `run` names: its folder, the beginning of its identity, or the MLflow run it became.
+
+    Identities and what became of runs in MLflow are looked up in the folders under `runs`; UserError unless exactly one
+    run is meant.
+    """
+    given = Path(run).expanduser()
+    if (given / "config.yaml").exists():
+        return RunFolder(given.resolve())
+    folders = [RunFolder(file.parent) for file in sorted(runs.glob("*/config.yaml"))]
+    found = [folder for folder in folders if folder.identity.startswith(run)]
+    found = found or [folder for folder in folders if run in _mlflow_runs(folder)]
+    if len(found) > 1:
+        raise UserError(
+            f"run={run} begins the names of {len(found)} runs, {found[0].identity} and {found[1].identity} among them: "
+            "give more of the name"
+        )
+    if not found:
+        raise UserError(
+            f"run={run} is neither a run folder, nor the beginning of the name of one in {runs}, nor the MLflow run of "
+            "one there: for a run that is only in MLflow, `mlflow artifacts download --run-id ... --dst-path FOLDER` "
+            "and then run=FOLDER"
+        )
+    return found[0]
+
+
+def _mlflow_runs(folder: RunFolder) -> set[str]:
+    """The ids of the MLflow runs that a run folder remembers, on whatever server."""
+    return {entry["run_id"] for entry in folder.read("mlflow").values()}
+
+
+def load(folder: RunFolder) -> Trained:
+    """Build a run's network, load its weights and set its batch norm as its evaluation did.
+
+    UserError where the weights are missing, do not fit, or are not the ones that were evaluated.
+    """
+    config = OmegaConf.load(folder.config)
+    assert isinstance(config, DictConfig)
+    evaluation, network, weights = evaluation_of(config), build_network(config), _weights(folder)
+    if evaluation.statistics == "reestimated" and weights != folder.weights:
+        raise UserError(
+            f"{folder.path} was evaluated with batch norm statistics re-estimated from training faces, and keeps none "
+            f"of its own: predict with the run whose weights it shares, run={weights.parent}"
+        )
+    try:
+        network.load_state_dict(load_file(weights))
+    except (SafetensorError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{weights} is damaged or not of {folder.config} ({reason}): copy the run anew") from None
+    if evaluation.statistics != "network":
+        set_statistics(network, evaluation.statistics)
+    return Trained(
+        folder.read("identity").get("identity", folder.identity),
+        config.data.name,
+        network.eval(),
+        evaluation,
+        config.data.size,
+        config.system.model.input_size,
+        config.precision,
+        config.seed,
+    )
+
+
+def _weights(folder: RunFolder) -> Path:
+    """Return the file of the evaluated weights: the run's own, or those of the run that trained them."""
+    if folder.weights.exists():
+        return folder.weights
+    twin = folder.read("weights").get("trained_by")
+    if twin is None:
+        remedy = "copy weights.safetensors from where it was trained" if folder.state == "done" else "finish the run"
+        raise UserError(f"{folder.path} holds no weights: {remedy}")
+    weights = RunFolder(folder.path.parent / twin).weights
+    if not weights.exists():
+        raise UserError(f"the weights of {folder.path} are those of the run {twin}: copy its folder beside it")
+    return weights

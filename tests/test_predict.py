@@ -1,0 +1,328 @@
+"""Predicting image files: the very answers of the run's own evaluation, from whatever names the run and the images."""
+
+import csv
+import io
+import json
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+from PIL import Image
+from torch import nn
+
+from agegender.errors import UserError
+from agegender.experiments import pack_of
+from agegender.models.network import Network
+from agegender.prediction.answers import Answer, TaskAnswer
+from agegender.prediction.detector import crop_box, find_faces, load_detector
+from agegender.prediction.drawing import annotated, draw_copies
+from agegender.prediction.output import render
+from agegender.prediction.pictures import find_images
+from agegender.prediction.trained import find_run, load
+from agegender.predictions import read_predictions
+from agegender.runs import RunFolder
+from agegender.settings import config_folder, run_folder
+from agegender.training.fit import build_network
+from agegender.verbs.predict import answers_to, predict
+from agegender.verbs.train import train
+
+FAIRFACE = Path(__file__).parents[2] / "shared" / "data" / "fairface" / "fairface-224px-jpeg.zip"
+Run = Callable[..., RunFolder]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def hydra() -> Iterator[None]:
+    with initialize_config_dir(config_folder(), version_base="1.3"):
+        yield
+
+
+def outspoken(config: DictConfig) -> Network:
+    """A fresh network that tells faces apart; after one step from its usual weights it answers to all alike."""
+    network = build_network(config)
+    for layer in network.modules():
+        if isinstance(layer, nn.Linear):
+            nn.init.normal_(layer.weight, std=0.5 * (2 / layer.in_features) ** 0.5)
+            nn.init.zeros_(layer.bias)
+    return network
+
+
+@pytest.fixture(scope="module")
+def run(packs: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Trains a run of one step below `runs` unless it is there."""
+    desk = tmp_path_factory.mktemp("a desk")
+
+    def make(*words: str, runs: str = "runs") -> RunFolder:
+        here = [f"paths.runs='{desk}/{runs}'", f"data.pack='{packs}'", "trainer.progress=false", "trainer.threads=1"]
+        here += ["trainer.accelerator=cpu", "tracking=none", "debug=one_step", "system=lmtcnn_1_1"]
+        config = compose("train", overrides=[*here, *words])
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("agegender.training.fit.build_network", outspoken)
+            train(config)
+        return run_folder(config, pack_of(config).digest)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("mode=sound",),
+        ("mode=faithful", "evaluation.batch_size=16"),
+        ("evaluation=flip",),
+        ("mode=faithful", "evaluation=reestimated", "runs=alone"),
+    ],
+    ids=" ".join,
+)
+def test_image_files_get_the_answers_of_the_runs_own_predictions(
+    run: Run, drawn: Path, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    runs = "alone" if "runs=alone" in words else "runs"
+    folder = run(*(word for word in words if word != "runs=alone"), runs=runs)
+    own = read_predictions(folder.predictions)
+    unreadable: dict[Path, str] = {}
+    files = [tmp_path / f"{number}.jpg" for number in range(len(own))]  # the list may name a face twice
+    for file, name in zip(files, own["image"], strict=True):
+        shutil.copy(drawn / name, file)
+    answers = answers_to(files, load(folder), False, unreadable)
+    assert [said.file for said in answers] == files
+    assert len(answers) == len(own) > 10 and not unreadable
+    for task, count in (("age", 8), ("gender", 2)):
+        saved = own[[f"{task}_p{k}" for k in range(count)]].to_numpy()
+        tolerance = min(1e-5, 0.01 * np.ptp(saved, axis=0).max())  # far below what tells the faces apart
+        np.testing.assert_allclose([x.tasks[task].posterior for x in answers], saved, rtol=0, atol=tolerance)
+        assert [x.tasks[task].choice for x in answers] == own[f"{task}_pred"].tolist()
+
+
+def test_a_run_has_three_names(run: Run) -> None:
+    folder = run()
+    runs = folder.path.parent
+    run("mode=faithful", "evaluation.batch_size=16")
+    folder.write("mlflow", {"sqlite": {"run_id": "5f" * 16, "end": "done"}})
+    for name in (str(folder.path), folder.identity, folder.identity[:-3], "5f" * 16):
+        assert find_run(name, runs).path.resolve() == folder.path.resolve()
+    with pytest.raises(UserError, match="give more of the name"):
+        find_run("lmtcnn", runs)
+    with pytest.raises(UserError, match="run=levi is neither"):
+        find_run("levi", runs)
+
+
+def test_weights_are_found_beside_or_missed_in_one_sentence(run: Run, tmp_path: Path) -> None:
+    sound, flipped = run(), run("evaluation=flip")
+    alone = RunFolder(tmp_path / flipped.identity)
+    shutil.copytree(flipped.path, alone.path)
+    alone.weights.unlink(missing_ok=True)
+    alone.write("weights", {"trained_by": sound.identity})
+    shutil.copytree(sound.path, tmp_path / sound.identity)
+    theirs = load(sound).network.state_dict()
+    assert all(torch.equal(weight, theirs[name]) for name, weight in load(alone).network.state_dict().items())
+    reestimated = alone.config.read_text().replace("statistics: null", "statistics: reestimated")
+    usual = alone.config.read_text()
+    alone.config.write_text(reestimated)
+    with pytest.raises(UserError, match="re-estimated from training faces"):
+        load(alone)
+    alone.config.write_text(usual)
+    shutil.rmtree(tmp_path / sound.identity)
+    with pytest.raises(UserError, match="copy its folder beside it"):
+        load(alone)
+    (alone.path / "weights.json").unlink()
+    with pytest.raises(UserError, match="holds no weights: copy"):
+        load(alone)
+    (alone.path / "done").unlink()
+    with pytest.raises(UserError, match="holds no weights: finish the run"):
+        load(alone)
+    alone.weights.write_bytes(b"x" * 100)
+    with pytest.raises(UserError, match="is damaged"):
+        load(alone)
+
+
+@pytest.fixture
+def album(drawn: Path, tmp_path: Path) -> Path:
+    """Three faces, in a folder of folders, and three files that are none."""
+    album = tmp_path / "an album"
+    (album / "more").mkdir(parents=True)
+    for number, file in enumerate(sorted(drawn.glob("aligned/*/*.jpg"))[:3]):
+        shutil.copy(file, album / ("more" if number else ".") / f"{number}.jpg")
+    (album / "empty.jpg").touch()
+    (album / "cut.JPG").write_bytes((album / "0.jpg").read_bytes()[:400])
+    (album / "notes.txt").write_text("no image")
+    return album
+
+
+def ask(folder: RunFolder, images: object, *words: str) -> int:
+    here = [f"run='{folder.path}'", f"images='{images}'", *words]
+    return predict(compose("predict", overrides=here))
+
+
+def test_the_rest_is_answered_when_images_are_unreadable(
+    run: Run, album: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "out" / "answers.csv"
+    assert ask(run(), album, "format=csv", f"output='{file}'") == 2
+    rows = list(csv.DictReader(io.StringIO(file.read_text())))
+    assert [row["image"] for row in rows] == [str(album / name) for name in ("0.jpg", "more/1.jpg", "more/2.jpg")]
+    for row in rows:
+        probabilities = [float(row[f"age_p{k}"]) for k in range(8)]
+        assert sum(probabilities) == pytest.approx(1, abs=1e-6)
+        assert int(row["age_pred"]) == int(np.argmax(probabilities))
+    said = [line for line in caplog.messages if "jpg: " in line.lower()]
+    assert len(said) == 2 and any("empty.jpg: empty file" in line for line in said)
+    assert "2 of 5 images could not be read" in caplog.messages
+
+
+def test_answers_are_printed_as_asked(run: Run, album: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ask(run(), album / "more" / "*.jpg", "format=json") == 0
+    entries = json.loads(capsys.readouterr().out)
+    assert [Path(entry["image"]).name for entry in entries] == ["1.jpg", "2.jpg"]
+    assert list(entries[0]["age"]["probabilities"])[3] == "15-20"
+    assert entries[0]["gender"]["probability"] == entries[0]["gender"]["probabilities"][entries[0]["gender"]["label"]]
+    assert ask(run(), album / "0.jpg") == 0
+    table = capsys.readouterr().out
+    assert "annotated age group" in table and "annotated gender" in table and "not facts about a person" in table
+
+
+def test_a_table_keeps_long_names_and_brackets_whole() -> None:
+    tasks = {"gender": TaskAnswer(np.array([0.25, 0.75], np.float32), 1)}
+    names = ("z" * 90 + ".jpg", "[red]face.jpg")
+    text = render([Answer(Path(name), None, tasks) for name in names], ["gender"], "table", "a run", 60)
+    assert text.count("f 75 %") == 2
+    assert text.count("z") == 90 and "[red]face.jpg" in text
+
+
+def test_batch_statistics_are_warned_of(run: Run, album: Path, caplog: pytest.LogCaptureFixture) -> None:
+    sentence = "its answers depend on which images are given together (batches of 16"
+    ask(run(), album / "0.jpg")
+    assert not any(sentence in line for line in caplog.messages)
+    ask(run("mode=faithful", "evaluation.batch_size=16"), album / "0.jpg")
+    assert sum(sentence in line for line in caplog.messages) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["images=x"], "run is not set"),
+        (["run=x"], "images is not set"),
+        (["run=x", "images=nowhere/*.jpg"], "images=nowhere/.* names no image"),
+        (["run=x", "images=x", "format=xml"], "format=xml is unknown"),
+    ],
+)
+def test_mistakes_end_in_one_sentence(words: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        predict(compose("predict", overrides=words))
+
+
+def test_copies_with_answers_are_no_images_to_ask_about(album: Path) -> None:
+    shutil.copy(album / "0.jpg", album / "0.jpg.faces.png")
+    assert album / "0.jpg.faces.png" not in find_images(str(album))
+
+
+def test_a_missing_detector_is_named(run: Run, album: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "facenet_pytorch", None)
+    load_detector.cache_clear()
+    with pytest.raises(UserError, match=r"pip install 'agegender-bench\[faces\]'"):
+        ask(run(), album, "faces=true", f"folder='{tmp_path}'")
+
+
+def test_crops_reach_as_far_as_the_data_sets_do() -> None:
+    assert crop_box((100, 100, 180, 200), "adience") == (64, 77, 216, 229)
+    assert crop_box((100, 100, 180, 200), "generated") == crop_box((100, 100, 180, 200), "adience")
+    left, top, right, bottom = crop_box((100, 100, 180, 200), "utkface")
+    assert right - left == bottom - top == 93
+
+
+def test_answers_are_drawn_on_a_copy(tmp_path: Path) -> None:
+    album = tmp_path / "album"
+    tasks = {"gender": TaskAnswer(np.array([0.25, 0.75], np.float32), 1)}
+    answers = []
+    for name in ("a/x.png", "b/x.png"):
+        (album / name).parent.mkdir(parents=True)
+        Image.new("RGB", (300, 200), "navy").save(album / name)
+        answers.append(Answer(album / name, (100, 80, 160, 150), tasks))
+    before = [file.file.read_bytes() for file in answers]
+    copies = list(draw_copies(answers, tmp_path / "copies"))
+    assert [copy.relative_to(tmp_path / "copies").as_posix() for copy in copies] == [
+        "a/x.png.faces.png",
+        "b/x.png.faces.png",
+    ]
+    assert [file.file.read_bytes() for file in answers] == before
+    copy = np.asarray(Image.open(copies[0]))
+    assert (copy[120, 100] == (255, 235, 120)).all() and (copy[120, 130] == (0, 0, 128)).all()
+    assert (copy[:78] != (0, 0, 128)).any(), "the answer stands above the box"
+
+
+def test_answers_at_the_border_stay_in_the_picture() -> None:
+    tasks = {"gender": TaskAnswer(np.array([0.25, 0.75], np.float32), 1)}
+    picture = Image.new("RGB", (120, 90), "navy")
+    copy = annotated(picture, [Answer(Path("x.png"), (100, -10, 130, 40), tasks)])
+    assert copy.size == picture.size
+    assert (np.asarray(copy)[:30, :, 2] < 80).any(), "letters, as nothing else, have little blue"
+
+
+def drawn_six(drawn: Path) -> list[Image.Image]:
+    return [Image.open(file).convert("RGB") for file in sorted(drawn.glob("aligned/*/*.jpg"))[::20]]
+
+
+def real_six(_: Path) -> list[Image.Image]:
+    if not FAIRFACE.exists():
+        pytest.skip("the shared FairFace faces are not here")
+    with zipfile.ZipFile(FAIRFACE) as archive:
+        names = sorted(name for name in archive.namelist() if name.endswith(".jpg"))[:6]
+        return [Image.open(io.BytesIO(archive.read(name))).convert("RGB") for name in names]
+
+
+@pytest.mark.parametrize("six", [drawn_six, real_six])
+def test_faces_of_a_photograph_are_found_and_answered(
+    run: Run,
+    drawn: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    six: Callable[[Path], list[Image.Image]],
+) -> None:
+    pytest.importorskip("facenet_pytorch", reason="the extra `faces` is not installed")
+    load_detector.cache_clear()
+    places = [(40 + 180 * column, 40 + 180 * row) for row in range(2) for column in range(3)]
+    canvas = Image.new("RGB", (580, 400), (127, 127, 127))
+    for face, place in zip(six(drawn), places, strict=True):
+        canvas.paste(face.resize((140, 140)), place)
+    canvas.save(tmp_path / "six.png")
+    before = (tmp_path / "six.png").read_bytes()
+    assert ask(run(), tmp_path / "six.png", "faces=true", "format=json", f"folder='{tmp_path}'") == 0
+    boxes = [entry["box"] for entry in json.loads(capsys.readouterr().out)]
+    middles = [((left + right) / 2, (top + bottom) / 2) for left, top, right, bottom in boxes]
+    hits = sum(any(x < u < x + 140 and y < v < y + 140 for u, v in middles) for x, y in places)
+    assert hits >= 4 and len(boxes) <= 7
+    with Image.open(tmp_path / "six.png.faces.png") as copy:
+        assert copy.size == canvas.size and copy.tobytes() != canvas.tobytes()
+    assert (tmp_path / "six.png").read_bytes() == before
+
+
+def test_where_there_is_no_face_none_is_found() -> None:
+    pytest.importorskip("facenet_pytorch", reason="the extra `faces` is not installed")
+    load_detector.cache_clear()
+    assert find_faces(Image.new("RGB", (200, 200), "grey")) == find_faces(Image.new("RGB", (16, 16))) == []
+
+
+def test_the_command_answers_on_standard_output_and_ends_with_a_status(run: Run, album: Path) -> None:
+    words = ["predict", f"run='{run().path}'", f"images='{album}'", "format=csv"]
+    command = [sys.executable, "-c", "from agegender.cli import main; main()", *words]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=album)
+    assert done.returncode == 1, done.stderr
+    assert len(list(csv.DictReader(io.StringIO(done.stdout)))) == 3
+    assert "2 of 5 images could not be read" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_help_states_use_and_limits(tmp_path: Path) -> None:
+    command = "import sys; sys.argv = ['agegender', 'predict', '--help']\nfrom agegender.cli import main\n"
+    check = "try:\n    main()\nfinally:\n    print('LOADED', *sys.modules)"
+    done = subprocess.run([sys.executable, "-c", command + check], capture_output=True, text=True, cwd=tmp_path)
+    text, _, modules = done.stdout.partition("LOADED")
+    for words in ("guess at the label an annotator gave", "Not for decisions about people", "No image leaves this"):
+        assert words in text
+    assert not {"torch", "pandas", "mlflow", "PIL"} & set(modules.split())
