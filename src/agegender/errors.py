@@ -32,7 +32,7 @@ def one_sentence(error: Exception) -> str:
         return f"{group}={name}: there is no such {group}; choose from {', '.join(options)}"
     unknown = re.search(r"Could not override '([^']+)'", text) or re.search(r"Key '([^']+)' is not in struct", text)
     if unknown:
-        return f"there is no setting '{unknown[1]}': the verb with `--cfg job` shows what there is"
+        return f"there is no setting '{unknown[1]}': `agegender <verb> --cfg job` shows what there is"
     unreadable = re.search(r"Error parsing override '([^\n]*)'$", text, re.MULTILINE)
     if unreadable:
         return f"{unreadable[1]} cannot be read: quote a value with special signs twice, as in 'key=\"a, (b)\"'"
