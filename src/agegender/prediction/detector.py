@@ -68,7 +68,7 @@ def find_faces(photograph: Image.Image) -> list[Box]:
     """Return the boxes of the faces in a photograph, from top to bottom."""
     scale = max(1.0, max(photograph.size) / MAX_SIDE)
     small = photograph.resize([max(1, round(side / scale)) for side in photograph.size]) if scale > 1 else photograph
-    # The detector clips at the border what it should look beyond, and then misses faces that fill a picture.
+    # The detector cannot look beyond the border: without more ground, faces that fill a picture get too large a box.
     border = max(min(small.size) // 4, MIN_FACE)
     boxes, _ = load_detector().detect(ImageOps.expand(small, border, (127, 127, 127)))
     if boxes is None:
