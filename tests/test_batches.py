@@ -1,11 +1,16 @@
 """Batches are a function of the seed and the step, whatever the workers and wherever training resumed."""
 
+import pickle
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
 from agegender.data.batches import EvaluationBatches, Faces, TrainingBatches, loader
+from agegender.data.looks import LOOKS, get_look
 from agegender.heads.softmax import NO_LABEL
 
 
@@ -33,6 +38,19 @@ def test_batches_are_the_same_for_any_number_of_workers_and_after_a_resume(faces
         for ours, theirs in zip(alone, batches, strict=True):
             assert torch.equal(ours["images"], theirs["images"])
             assert torch.equal(ours["rows"], theirs["rows"])
+
+
+def test_loader_processes_get_the_name_of_the_pack_not_its_pixels(faces: Faces, tmp_path: Path) -> None:
+    """As on macOS, where a loader process starts empty and all it needs is sent to it."""
+    np.save(tmp_path / "faces.npy", faces.images)
+    mapped = Faces(np.load(tmp_path / "faces.npy", mmap_mode="r"), faces.table, faces.tasks)
+    assert len(pickle.dumps(training(mapped))) < len(pickle.dumps(training(faces))) - faces.images.nbytes // 2
+    spawned = DataLoader(training(mapped), batch_size=None, num_workers=1, multiprocessing_context="spawn")
+    for ours, theirs in zip(loader(training(faces), 0), spawned, strict=True):
+        assert torch.equal(ours["images"], theirs["images"])
+    for look in LOOKS:
+        views = [pickle.loads(pickle.dumps(view)) for view in get_look(look)]
+        assert len(views) == len(get_look(look))
 
 
 def test_each_epoch_shows_every_face_once_in_its_own_order(faces: Faces) -> None:

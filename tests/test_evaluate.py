@@ -17,7 +17,7 @@ from agegender.models.layers import BetaBatchNorm2d
 from agegender.predictions import read_predictions
 from agegender.runs import RunFolder
 from agegender.settings import check, config_folder, run_folder
-from agegender.training.evaluate import order_of, reestimate, set_statistics
+from agegender.training.evaluate import estimation_batches, order_of, reestimate, set_statistics
 from agegender.training.fit import faces_of
 from agegender.verbs.train import train
 
@@ -74,6 +74,14 @@ def test_reestimated_statistics_are_the_means_over_the_batches(faces: Faces) -> 
     answer = norm(images[0])
     expected = (images[0] - mean[:, None, None]) / (variance[:, None, None] + 1e-3).sqrt()
     torch.testing.assert_close(answer, expected)
+
+
+@pytest.mark.parametrize(("count", "sizes"), [(300, [128, 128]), (100, [100]), (2300, [128] * 16)])
+def test_estimation_takes_whole_batches_of_training_faces(faces: Faces, count: int, sizes: list[int]) -> None:
+    many = Faces(faces.images, pd.concat([faces.table] * (count // 6 + 1), ignore_index=True)[:count], faces.tasks)
+    rows = [batch["rows"] for batch in loader(estimation_batches(many, 16, 0), 0)]
+    assert list(map(len, rows)) == sizes
+    assert len(set(torch.cat(rows).tolist())) == sum(sizes)
 
 
 def test_other_evaluations_use_the_weights_of_the_run_evaluated_as_the_mode_says(overrides: Overrides) -> None:

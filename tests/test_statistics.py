@@ -97,3 +97,27 @@ def test_shapes_that_do_not_match_are_refused(correct, clusters, classes) -> Non
 def test_no_repeat_is_refused() -> None:
     with pytest.raises(ValueError, match="repeat"):
         statistics.cluster_bootstrap([1.0], None, repeats=0)
+
+
+def test_paired_interval_agrees_with_drawing_whole_subjects_one_by_one() -> None:
+    rng = np.random.default_rng(7)
+    subjects = rng.integers(0, 30, 500)
+    hard = np.linspace(0.1, 0.9, 30)[subjects]
+    theirs, ours = (rng.random(500) < hard), (rng.random(500) < hard + 0.05)
+    repeated = np.concatenate([np.arange(500), np.arange(40)])  # as when a batch is filled by faces counted again
+    gaps = []
+    for _ in range(4000):
+        drawn = rng.integers(0, 30, 30)
+        weight = np.bincount(drawn, minlength=30)[subjects]
+        gaps.append(np.average(ours[repeated], weights=weight[repeated]) - np.average(theirs, weights=weight))
+    low, high = statistics.paired_bootstrap(ours[repeated], subjects[repeated], theirs, subjects, repeats=4000)
+    assert (low, high) == pytest.approx(tuple(np.quantile(gaps, [0.025, 0.975])), abs=0.008)
+    alone = statistics.cluster_bootstrap(ours, subjects)
+    assert high - low < alone[1] - alone[0]
+
+
+def test_paired_interval_needs_a_cluster_for_each_face() -> None:
+    with pytest.raises(ValueError, match="a cluster for each face"):
+        statistics.paired_bootstrap([1, 0], ["a"], [1], ["a"])
+    with pytest.raises(ValueError, match="a cluster for each face"):
+        statistics.paired_bootstrap([], [], [1], ["a"])

@@ -45,9 +45,32 @@ def cluster_bootstrap(
         raise ValueError(f"need vectors of one length, not of {values.shape}, {codes.shape} and {groups.shape}")
     if repeats < 1:
         raise ValueError(f"need at least one repeat, not {repeats}")
-    sums, counts = _totals(values, codes, groups), _totals(np.ones_like(values), codes, groups)
-    means = _resampled_means(sums, counts, repeats, np.random.default_rng(seed))
-    low, high = np.quantile(means, [0.025, 0.975])
+    drawn = _resampled_means(values, codes, groups, repeats, seed)
+    low, high = np.quantile(np.nanmean(drawn, axis=1), [0.025, 0.975])
+    return float(low), float(high)
+
+
+def paired_bootstrap(
+    ours: ArrayLike,
+    ours_clusters: ArrayLike,
+    theirs: ArrayLike,
+    theirs_clusters: ArrayLike,
+    repeats: int = 2000,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Return the 95 % percentile interval of mean(ours) - mean(theirs), drawing whole subjects with replacement.
+
+    Two ways to answer the same faces: a drawn subject brings its faces of both, so what both find hard cancels out.
+    `ours` and `theirs`: one value per face, shapes (n,) and (m,), with the subject of each (without one, its image).
+    ValueError for empty input and lengths that do not match.
+    """
+    values = np.concatenate([np.asarray(ours, dtype=np.float64), np.asarray(theirs, dtype=np.float64)])
+    codes = _cluster_codes(np.concatenate([np.asarray(c, dtype=object) for c in (ours_clusters, theirs_clusters)]))
+    sides = np.repeat([0, 1], [np.size(ours), np.size(theirs)])
+    if not np.size(ours) == np.size(ours_clusters) > 0 or not np.size(theirs) == np.size(theirs_clusters) > 0:
+        raise ValueError(f"need a cluster for each face, not {np.size(ours_clusters)} and {np.size(theirs_clusters)}")
+    drawn = _resampled_means(values, codes, sides, repeats, seed)
+    low, high = np.nanquantile(drawn[:, 0] - drawn[:, 1], [0.025, 0.975])
     return float(low), float(high)
 
 
@@ -66,18 +89,18 @@ def _totals(values: NDArray[np.float64], codes: NDArray[np.int64], groups: NDArr
 
 
 def _resampled_means(
-    sums: NDArray[np.float64], counts: NDArray[np.float64], repeats: int, rng: np.random.Generator
+    values: NDArray[np.float64], codes: NDArray[np.int64], groups: NDArray[np.int64], repeats: int, seed: int
 ) -> NDArray[np.float64]:
-    """Draw as many clusters as there are, `repeats` times: the mean of each draw, shape (repeats,)."""
+    """Draw as many clusters as there are, `repeats` times: each group's mean, NaN where empty: (repeats, groups)."""
+    totals = np.hstack([_totals(values, codes, groups), _totals(np.ones_like(values), codes, groups)])
     # Clusters with the same totals are interchangeable, so each kind is drawn at once: of thousands of single faces a
     # handful of kinds is left.
-    kinds, sizes = np.unique(np.hstack([sums, counts]), axis=0, return_counts=True)
+    kinds, sizes = np.unique(totals, axis=0, return_counts=True)
     kind_sums, kind_counts = np.hsplit(kinds, 2)
-    means = []
+    rng, means = np.random.default_rng(seed), []
     step = max(1, _COUNTS_AT_ONCE // len(kinds))
     for start in range(0, repeats, step):
-        drawn = rng.multinomial(len(sums), sizes / len(sums), size=min(step, repeats - start)).astype(np.float64)
+        drawn = rng.multinomial(len(totals), sizes / len(totals), size=min(step, repeats - start)).astype(np.float64)
         faces = drawn @ kind_counts
-        shares = np.divide(drawn @ kind_sums, faces, out=np.zeros_like(faces), where=faces > 0)
-        means.append(shares.sum(axis=1) / (faces > 0).sum(axis=1))
+        means.append(np.divide(drawn @ kind_sums, faces, out=np.full_like(faces, np.nan), where=faces > 0))
     return np.concatenate(means)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +42,15 @@ class Faces:
     slots: npt.NDArray[np.int64] = None  # type: ignore[assignment]
     labels: Mapping[str, Tensor] = None  # type: ignore[assignment]
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Send a loader process the name of the mapped file, not its gigabytes."""
+        images = self.images.filename if isinstance(self.images, np.memmap) else self.images
+        return self.__dict__ | {"images": images}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        images = state["images"]
+        self.__dict__.update(state, images=images if isinstance(images, np.ndarray) else np.load(images, mmap_mode="r"))
+
     def stored(self, rows: npt.NDArray[np.int64]) -> Tensor:
         """The stored pixels of these rows: uint8 (N, S, S, 3)."""
         return torch.from_numpy(self.images[self.slots[rows]])
@@ -70,16 +79,12 @@ class TrainingBatches(IterableDataset[Batch]):
     ):
         self.faces, self.size, self.batch_size, self.contrast = faces, size, batch_size, contrast
         self.steps, self.seed, self.start = steps, seed, start
-        self._epoch = lru_cache(maxsize=2)(self._shuffle)
-
-    def _shuffle(self, epoch: int) -> npt.NDArray[np.int64]:
-        return np.random.default_rng([self.seed, epoch]).permutation(len(self.faces.table))
 
     def rows(self, step: int) -> npt.NDArray[np.int64]:
         """The rows of a step: epochs follow each other without a gap, each a fresh order of all faces."""
         count = len(self.faces.table)
         position = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
-        return np.array([self._epoch(p // count)[p % count] for p in position], dtype=np.int64)
+        return np.array([_shuffled(self.seed, p // count, count)[p % count] for p in position], dtype=np.int64)
 
     def step(self, step: int) -> Batch:
         """Build the batch of one step."""
@@ -94,6 +99,11 @@ class TrainingBatches(IterableDataset[Batch]):
         first, stride = (worker.id, worker.num_workers) if worker else (0, 1)
         for step in range(self.start + first, self.steps, stride):
             yield self.step(step)
+
+
+@lru_cache(maxsize=2)
+def _shuffled(seed: int, epoch: int, count: int) -> npt.NDArray[np.int64]:
+    return np.random.default_rng([seed, epoch]).permutation(count)
 
 
 class EvaluationBatches(torch.utils.data.Dataset[Batch]):

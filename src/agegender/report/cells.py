@@ -95,11 +95,16 @@ class Scored(NamedTuple):
     predictions: pd.DataFrame
 
 
-def _labelled(task: str, scored: Sequence[Scored]) -> pd.DataFrame:
-    """All faces of the runs that have the task's label; with several seeds a face is there once for each."""
+def labelled(task: str, scored: Sequence[Scored]) -> pd.DataFrame:
+    """Return all faces of the runs that have the task's label; with several seeds a face is there once for each."""
     values = ["true", "pred", *(f"p{label}" for label in range(len(TASKS[task].labels)))]
     names = ["image", "subject", *(f"{task}_{value}" for value in values)]
     return pd.concat([run.predictions.loc[run.predictions[f"{task}_true"].notna(), names] for run in scored])
+
+
+def clusters_of(faces: pd.DataFrame) -> pd.Series[str]:
+    """Return what is drawn as a whole: the subject, or else the image: a face under another seed is the same face."""
+    return faces["subject"].fillna(faces["image"])
 
 
 def build_cell(column: Column, scored: Sequence[Scored], expected: int) -> Cell:
@@ -113,11 +118,10 @@ def build_cell(column: Column, scored: Sequence[Scored], expected: int) -> Cell:
     of_fold = {fold: list(runs) for fold, runs in groupby(scored, key=lambda run: run.fold)}
     folds = {fold: float(np.mean([run.metrics[column.metric] for run in runs])) for fold, runs in of_fold.items()}
     mean, sd = statistics.fold_summary(list(folds.values()))
-    faces = _labelled(column.task, scored)
+    faces = labelled(column.task, scored)
     low, high = statistics.cluster_bootstrap(
         metrics.face_values(faces, TASKS[column.task], column.kind),
-        # The same face under another seed is no independent face: it stays with its subject, or with its image.
-        clusters=faces["subject"].fillna(faces["image"]),
+        clusters=clusters_of(faces),
         classes=faces[f"{column.task}_true"].astype(int) if column.kind == "balanced_exact" else None,
     )
     return Cell(
@@ -138,6 +142,6 @@ def count_confusion(task: str, scored: Sequence[Scored]) -> NDArray[np.int64]:
     size = len(TASKS[task].labels)
     counts = np.zeros((size, size), dtype=np.int64)
     if scored:
-        faces = _labelled(task, scored)
+        faces = labelled(task, scored)
         np.add.at(counts, (faces[f"{task}_true"].astype(int), faces[f"{task}_pred"].astype(int)), 1)
     return counts

@@ -1,8 +1,10 @@
-"""Figures of a table: a confusion matrix per system and task, and the folds paired across the systems."""
+"""Figures of a table: the folds of every system, confusion matrices, and what other evaluations change."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import nan
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,14 +14,18 @@ from agegender.report.cells import COLUMNS, HEADLINES, Column
 from agegender.report.table import Row, Table
 from agegender.tasks import TASKS
 
-# Okabe and Ito's colour-blind safe colours without yellow, each with a sign and a line of its own for print in grey.
-_FOLD_STYLES = (
-    {"color": "#0072B2", "marker": "o", "linestyle": "-"},
-    {"color": "#D55E00", "marker": "s", "linestyle": "--"},
-    {"color": "#009E73", "marker": "^", "linestyle": "-."},
-    {"color": "#CC79A7", "marker": "v", "linestyle": ":"},
-    {"color": "#56B4E9", "marker": "X", "linestyle": (0, (5, 1, 1, 1, 1, 1))},
+# Okabe and Ito's colour-blind safe colours without yellow, each with a sign of its own for print in grey.
+_FOLD_STYLES: tuple[dict[str, Any], ...] = tuple(
+    {"color": color, "marker": marker, "linestyle": "none", "markersize": 7}
+    for color, marker in zip(["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9"], "os^vX", strict=True)
 )
+_MEAN_STYLE: dict[str, Any] = {
+    "color": "black",
+    "marker": "D",
+    "markersize": 11,
+    "markeredgewidth": 2,
+    "markerfacecolor": "none",
+}
 _TEXT = 11
 
 
@@ -29,9 +35,12 @@ def draw_figures(table: Table) -> dict[str, tuple[str, Figure]]:
     columns = [column for column in table.columns if column.metric in HEADLINES and _predicting(table, column)]
     if columns:
         figures["folds.png"] = ("Every fold across the systems", _draw_folds(table, columns))
+    if any(row.differences for row in table.rows):
+        figures["differences.png"] = ("What the evaluation changes", _draw_differences(table))
     for row in table.rows:
         for task, counts in row.confusion.items():
-            if counts.sum():
+            # The matrix of the same weights under another evaluation looks the same.
+            if counts.sum() and not row.differences:
                 title = f"{row.title} ({row.mode}): {TASKS[task].title}"
                 figures[f"confusion_{row.key}_{task}.png"] = (title, _draw_confusion(row, task))
     return figures
@@ -70,33 +79,64 @@ def _predicting(table: Table, column: Column) -> list[Row]:
 
 
 def _draw_folds(table: Table, columns: list[Column]) -> Figure:
-    """Draw a panel per column: systems from top to bottom, a line per fold, a diamond at the mean of the folds."""
-    heights = [1.2 + 0.5 * len(_predicting(table, column)) for column in columns]
-    figure = Figure(figsize=(7.5, sum(heights) + 0.8), layout="constrained")
-    panels = figure.subplots(len(columns), 1, squeeze=False, height_ratios=heights)[:, 0]
+    """Draw a panel per column: systems from top to bottom, a sign per fold, a diamond at the mean of the folds."""
+    counts = [len(_predicting(table, column)) for column in columns]
+    figure, panels = _panels(counts)
     for axes, column in zip(panels, columns, strict=True):
-        _draw_panel(axes, table, column)
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=3, fontsize=10, frameon=False)
+        rows = _predicting(table, column)
+        cells = [row.cells[column.metric] for row in rows]
+        _draw_signs(axes, table, [cell.folds for cell in cells], [cell.mean for cell in cells])
+        _label(axes, [_place(table, row, column) for row in rows], f"{column.title}, % of the fold's test faces")
+    _add_legend(figure, panels[0])
     return figure
 
 
-def _draw_panel(axes: Axes, table: Table, column: Column) -> None:
-    rows = _predicting(table, column)
-    cells = [row.cells[column.metric] for row in rows]
-    places = range(len(rows))
+def _draw_differences(table: Table) -> Figure:
+    """Draw a panel per headline: variants from top to bottom, the folds' differences, the interval of all faces."""
+    rows = [row for row in table.rows if row.differences]
+    columns = [column for column in table.columns if any(column.metric in row.differences for row in rows)]
+    figure, panels = _panels([len(rows)] * len(columns))
+    for axes, column in zip(panels, columns, strict=True):
+        found = [row.differences.get(column.metric) for row in rows]
+        axes.axvline(0, color="0.5", linewidth=1)
+        _draw_signs(axes, table, [d.folds if d else {} for d in found], [d.mean if d else nan for d in found])
+        for place, difference in enumerate(found):
+            if difference:
+                axes.hlines(place, 100 * difference.low, 100 * difference.high, color="black", linewidth=2)
+        title = f"{column.title}: points of % against the evaluation of the mode\nbar: 95 % interval over all faces"
+        _label(axes, [f"{row.title} ({row.mode})" for row in rows], title)
+    _add_legend(figure, panels[0])
+    return figure
+
+
+def _panels(counts: list[int]) -> tuple[Figure, list[Axes]]:
+    """Make a figure with a panel for each number of lines, one below the other."""
+    heights = [1.2 + 0.5 * count for count in counts]
+    figure = Figure(figsize=(7.5, sum(heights) + 0.8), layout="constrained")
+    return figure, list(figure.subplots(len(counts), 1, squeeze=False, height_ratios=heights)[:, 0])
+
+
+def _draw_signs(axes: Axes, table: Table, folds: list[Mapping[int, float]], means: list[float]) -> None:
+    """Draw a line's folds and their mean, fractions in percent."""
+    places = range(len(folds))
     for index, fold in enumerate(table.folds):
-        values = [100 * cell.folds.get(fold, nan) for cell in cells]
-        style = _FOLD_STYLES[index % len(_FOLD_STYLES)]
-        axes.plot(values, places, label=f"fold {fold}", markersize=7, linewidth=1.3, **style)
-    means = [100 * cell.mean for cell in cells]
-    axes.plot(means, places, "kD", markersize=12, markeredgewidth=2, markerfacecolor="none", label="mean of the folds")
-    axes.set_yticks(places, [_place(table, row, column) for row in rows], fontsize=_TEXT)
-    axes.set_ylim(len(rows) - 0.5, -0.5)
+        values = [100 * of_fold.get(fold, nan) for of_fold in folds]
+        axes.plot(values, places, label=f"fold {fold}", **_FOLD_STYLES[index % len(_FOLD_STYLES)])
+    axes.plot([100 * mean for mean in means], places, linestyle="none", label="mean of the folds", **_MEAN_STYLE)
+
+
+def _label(axes: Axes, lines: list[str], title: str) -> None:
+    axes.set_yticks(range(len(lines)), lines, fontsize=_TEXT)
+    axes.set_ylim(len(lines) - 0.5, -0.5)
     axes.tick_params(axis="x", labelsize=_TEXT)
-    axes.set_xlabel(f"{column.title}, % of the fold's test faces", fontsize=_TEXT)
+    axes.set_xlabel(title, fontsize=_TEXT)
     axes.grid(axis="x", color="0.85")
     axes.set_axisbelow(True)
+
+
+def _add_legend(figure: Figure, axes: Axes) -> None:
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=3, fontsize=10, frameon=False)
 
 
 def _place(table: Table, row: Row, column: Column) -> str:

@@ -1,14 +1,14 @@
-"""The table as grids of words: what each cell says, in the signs of Markdown or LaTeX."""
+"""The table as grids of words: what each cell says, in the dialect of Markdown or LaTeX."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import isnan
 
 from agegender.report.cells import COLUMNS, HEADLINES, Cell, Column
+from agegender.report.dialects import Dialect
 from agegender.report.published import Published, why_not_comparable
 from agegender.report.table import Row, Table, best_rows
 
@@ -23,6 +23,11 @@ _POOLED_NOTES = (
     "All test faces together; in brackets the 95 % percentile interval of a bootstrap that draws whole subjects (or "
     "single faces where subjects are unknown). It covers the choice of the test faces, not of training faces and seed.",
 )
+_DIFFERENCES_NOTES = (
+    "Each row against the same system evaluated as its mode says, in points of percent: mean and sample standard "
+    "deviation of the folds' differences, and the difference over all faces with the 95 % interval of a bootstrap that "
+    "draws whole subjects (or single faces where subjects are unknown), each with its answers under both evaluations.",
+)
 _FOLDS_NOTES = ("In percent; in parentheses the number of labelled test faces. Other metrics by fold: table.csv.",)
 _VALIDATION_NOTES = (
     "Share of right answers in percent, mean over the folds. The weights were selected on these validation faces (mode "
@@ -32,18 +37,6 @@ _VALIDATION_NOTES = (
 _PUBLISHED_NOTES = (
     "Numbers as their sources print them. Ours stand beside them only where data, protocol and metric are the same.",
 )
-
-
-@dataclass(frozen=True)
-class Dialect:
-    """How a format writes what plain text has no sign for."""
-
-    escape: Callable[[str], str]
-    bold: Callable[[str], str]
-    plus_minus: str
-    to: str
-    dash: str
-    dagger: str
 
 
 @dataclass(frozen=True)
@@ -61,36 +54,21 @@ class Grid:
     align: str
 
 
-def _escape(signs: Mapping[str, str]) -> Callable[[str], str]:
-    pattern = re.compile("|".join(map(re.escape, signs)))
-    return lambda text: pattern.sub(lambda match: signs[match[0]], text)
-
-
-_LATEX_SIGNS = {sign: f"\\{sign}" for sign in "{}$&#_%"} | {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    "—": "---",
-    "–": "--",
-    "±": r"$\pm$",
-    "†": r"\textdagger{}",
-}
-_MARKDOWN_SIGNS = {"|": "\\|", "*": "\\*", "<": "&lt;", "\n": " "}
-
-MARKDOWN = Dialect(_escape(_MARKDOWN_SIGNS), lambda text: f"**{text}**", " ± ", "–", "—", " †")
-LATEX = Dialect(_escape(_LATEX_SIGNS), lambda text: rf"\textbf{{{text}}}", r"\,$\pm$\,", "--", "---", r"\textdagger{}")
-
-
 def build_grids(table: Table, dialect: Dialect) -> list[Grid]:
     """Lay the table out as grids: means over folds, pooled, fold by fold, validation, and the published numbers."""
     headlines = [column for column in table.columns if column.metric in HEADLINES]
     folds = [_folds_grid(table, column, dialect) for column in headlines]
     validation = [_validation_grid(table, headlines, dialect)] if any(row.validation for row in table.rows) else []
+    differences = [_differences_grid(table, headlines, dialect)] if any(r.differences for r in table.rows) else []
     published = [_published_grid(table, dialect)] if table.published else []
-    return [_means_grid(table, dialect), _pooled_grid(table, dialect), *folds, *validation, *published]
+    return [
+        _means_grid(table, dialect),
+        *differences,
+        _pooled_grid(table, dialect),
+        *folds,
+        *validation,
+        *published,
+    ]
 
 
 def number(value: float, column: Column) -> str:
@@ -130,6 +108,31 @@ def _pooled_grid(table: Table, dialect: Dialect) -> Grid:
 
     head = [*(column.title for column in table.columns), "n"]
     return _systems_grid("pooled", "Pooled over all test faces", head, line, _POOLED_NOTES, table, dialect)
+
+
+def points(value: float) -> str:
+    """Print a difference of shares in points of percent, with its sign."""
+    return f"{100 * value:+.1f}".replace("-", "−")
+
+
+def _differences_grid(table: Table, columns: Sequence[Column], dialect: Dialect) -> Grid:
+    def words(row: Row, column: Column) -> list[str]:
+        found = row.differences.get(column.metric)
+        if found is None:
+            return [dialect.dash] * 2
+        spread = "" if isnan(found.sd) else f"{dialect.plus_minus}{100 * found.sd:.1f}"
+        low, high, mean, pooled = map(dialect.escape, map(points, (found.low, found.high, found.mean, found.pooled)))
+        return [mean + spread, f"{pooled} [{low} {dialect.to} {high}]"]
+
+    body = [
+        [dialect.escape(row.title), row.mode, *(word for column in columns for word in words(row, column))]
+        for row in table.rows
+        if row.differences
+    ]
+    head = [f"{column.title}, {part}" for column in columns for part in ("folds", "all faces")]
+    names = [dialect.escape(word) for word in ["system", "mode", *head]]
+    title = "What the evaluation changes"
+    return Grid("differences", title, names, body, _DIFFERENCES_NOTES, "ll" + "r" * len(head))
 
 
 def _folds_grid(table: Table, column: Column, dialect: Dialect) -> Grid:

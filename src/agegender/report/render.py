@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from math import isnan
 
 from agegender.report.cells import HEADLINES, Cell
-from agegender.report.grids import LATEX, MARKDOWN, Grid, build_grids, number
+from agegender.report.dialects import LATEX, MARKDOWN
+from agegender.report.grids import Grid, build_grids, number
 from agegender.report.records import Record
 from agegender.report.table import Row, Table, best_rows
 
@@ -58,6 +59,7 @@ def to_latex(table: Table) -> str:
 def to_csv(table: Table) -> str:
     """Print every number in long form: one line per system, metric and fold, then "mean" and "pooled".
 
+    An evaluation other than its mode's has "mean difference" and "pooled difference" too, to the mode's own.
     Shares are fractions 0..1, MAE is in groups. `value` is empty where the runs are missing; what a system does not
     predict has no line. `runs` are the identities of the runs behind the number.
     """
@@ -69,6 +71,11 @@ def to_csv(table: Table) -> str:
             if column.metric in row.cells:
                 lines = _csv_lines(table, column.metric, row.cells[column.metric])
                 writer.writerows([row.system, row.mode, row.variant, *line] for line in lines)
+        for metric, found in row.differences.items():
+            name = [row.system, row.mode, row.variant]
+            mean, sd, pooled, low, high = map(_exactly, (found.mean, found.sd, found.pooled, found.low, found.high))
+            writer.writerow([*name, "mean difference", metric, mean, sd, "", "", "", ""])
+            writer.writerow([*name, "pooled difference", metric, pooled, "", low, high, "", ""])
     return text.getvalue()
 
 

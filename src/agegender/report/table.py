@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from agegender import metrics
 from agegender.errors import UserError
-from agegender.report.cells import COLUMNS, Cell, Column, Scored, build_cell, count_confusion
+from agegender.report.cells import COLUMNS, HEADLINES, Cell, Column, Scored, build_cell, count_confusion
+from agegender.report.differences import Difference, build_difference
 from agegender.report.published import Published
 from agegender.report.records import Record
 from agegender.tasks import TASKS
@@ -25,6 +26,7 @@ class Row:
 
     Metrics of tasks that it does not predict have no cell. `variant` names an evaluation other than the mode's.
     `validation`: per task the share of right answers on validation, mean over the finished runs that tell it.
+    `differences`: of a variant's headline metrics to those of the row whose evaluation is the mode's.
 
     `key` is unique in the table and fit for file names. `confusion` counts true labels (rows) against predicted ones.
     """
@@ -41,6 +43,7 @@ class Row:
     cells: Mapping[str, Cell]
     confusion: Mapping[str, NDArray[np.int64]]
     validation: Mapping[str, float]
+    differences: Mapping[str, Difference] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,8 +89,12 @@ def build_table(records: Sequence[Record], published: Sequence[Published], facts
     for group in groups.values():
         _check_alike(group, set(group[0].job.keys) - {"fold", "seed"}, f"the row of {group[0].job.system}")
     modes = {system: {mode for other, mode, _ in groups if other == system} for system, _, _ in groups}
-    rows = tuple(_row(group, one_mode=len(modes[system]) == 1) for (system, _, _), group in groups.items())
-    tasks = {task for row in rows for task in row.tasks}
+    rows = {key: _row(group, one_mode=len(modes[key[0]]) == 1) for key, group in groups.items()}
+    for (system, mode, variant), row in rows.items():
+        base = (system, mode, "")
+        if variant and base in rows:
+            rows[system, mode, variant] = _compared(row, rows[base], groups[system, mode, variant], groups[base])
+    tasks = {task for row in rows.values() for task in row.tasks}
     folds = tuple(sorted({record.job.fold for record in records}))
     return Table(
         dataset=dataset,
@@ -95,7 +102,7 @@ def build_table(records: Sequence[Record], published: Sequence[Published], facts
         facts=facts,
         columns=tuple(column for column in COLUMNS if column.task in tasks),
         folds=folds,
-        rows=rows,
+        rows=tuple(rows.values()),
         baseline=_baseline(records, folds),
         published=tuple(published),
         absent=tuple(record for record in records if record.state != "done"),
@@ -139,7 +146,7 @@ def _row(records: Sequence[Record], one_mode: bool) -> Row:
     """Build the row of records that differ in fold and seed; `one_mode` when the system has no row in another."""
     job = records[0].job
     done = [record for record in records if record.state == "done"]
-    scored = [Scored(r.job.fold, r.job.identity, r.metrics or {}, _predictions(r)) for r in done]
+    scored = _scored(records)
     return Row(
         system=job.system,
         key="_".join(filter(None, (job.system, "" if one_mode else job.mode, job.variant))),
@@ -164,6 +171,21 @@ def _row(records: Sequence[Record], one_mode: bool) -> Row:
             if any(task in r.validation for r in done)
         },
     )
+
+
+def _compared(row: Row, base: Row, records: Sequence[Record], base_records: Sequence[Record]) -> Row:
+    ours, theirs = _scored(records), _scored(base_records)
+    found = {
+        column.metric: build_difference(column, row.cells[column.metric], base.cells[column.metric], ours, theirs)
+        for column in COLUMNS
+        if column.metric in HEADLINES and column.metric in row.cells
+    }
+    return replace(row, differences={metric: difference for metric, difference in found.items() if difference})
+
+
+def _scored(records: Sequence[Record]) -> list[Scored]:
+    done = [record for record in records if record.state == "done"]
+    return [Scored(r.job.fold, r.job.identity, r.metrics or {}, _predictions(r)) for r in done]
 
 
 def _predictions(record: Record) -> pd.DataFrame:

@@ -28,9 +28,7 @@ def predict(config: DictConfig, module: FaceModule, parts: dict[str, Faces]) -> 
     if evaluation.statistics != "network":
         set_statistics(module.network, evaluation.statistics)
     if evaluation.statistics == "reestimated":
-        few = np.random.default_rng(config.seed).permutation(len(parts["train"].table))[:ESTIMATION_FACES]
-        size = config.system.model.input_size
-        faces = EvaluationBatches(parts["train"], size=size, batch_size=128, order=few)
+        faces = estimation_batches(parts["train"], config.system.model.input_size, config.seed)
         reestimate(module.network, loader(faces, config.trainer.workers))
     order = order_of(test, evaluation.order, config.seed)
     total: dict[str, torch.Tensor] = {}
@@ -47,6 +45,13 @@ def predict(config: DictConfig, module: FaceModule, parts: dict[str, Faces]) -> 
         for task, posterior in _answers(config, module, batches).items():
             total[task] = total.get(task, torch.zeros(())) + posterior / len(views)
     return _table(module, test, batches.order, total, evaluation)
+
+
+def estimation_batches(train: Faces, size: int, seed: int) -> EvaluationBatches:
+    """Whole batches of training faces, as every batch weighs the same; one smaller batch where there are few faces."""
+    count = min(ESTIMATION_FACES, len(train.table))
+    few = np.random.default_rng(seed).permutation(len(train.table))[: count - count % 128 or count]
+    return EvaluationBatches(train, size=size, batch_size=128, order=few)
 
 
 def _answers(config: DictConfig, module: FaceModule, batches: EvaluationBatches) -> dict[str, torch.Tensor]:

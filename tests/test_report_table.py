@@ -1,0 +1,150 @@
+"""The numbers of a table, from run folders."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import confusion_matrix
+
+from agegender.errors import UserError
+from agegender.experiments import Job
+from agegender.report.published import Published, read_published
+from agegender.report.records import Record, load_records
+from agegender.report.render import to_markdown
+from agegender.report.table import build_table
+from agegender.runs import RunFolder
+from finished_runs import FACTS, PUBLISHED, fail, finish, job, table_of, three_systems
+
+
+@pytest.fixture
+def jobs(tmp_path: Path) -> list[Job]:
+    return three_systems(tmp_path)
+
+
+def test_numbers_by_hand(jobs: list[Job]) -> None:
+    lmtcnn, plain, _ = table_of(jobs).rows
+    exact = lmtcnn.cells["age_exact"]
+    assert exact.folds == pytest.approx({0: 13 / 16, 1: 15 / 16, 2: 7 / 12})
+    assert exact.mean == pytest.approx((13 / 16 + 15 / 16 + 7 / 12) / 3)
+    assert exact.sd == pytest.approx(np.std([13 / 16, 15 / 16, 7 / 12], ddof=1))
+    assert exact.pooled == pytest.approx(35 / 44)
+    assert exact.low < exact.pooled < exact.high
+    assert (exact.n, exact.complete) == (44, True)
+    assert lmtcnn.cells["gender_accuracy"].counts == {0: 15, 1: 15, 2: 11}
+    assert (plain.cells["age_exact"].done, plain.cells["age_exact"].expected) == (2, 3)
+    assert lmtcnn.parameters == 7614634
+
+
+def test_metrics_come_from_the_predictions_not_from_what_the_run_claims(jobs: list[Job]) -> None:
+    record = load_records(jobs)[0]
+    assert record.metrics is not None
+    assert record.metrics["age_exact"] == 13 / 16
+
+
+def test_states_of_run_folders(tmp_path: Path) -> None:
+    done, failed, missing, started = (job(tmp_path, "lmtcnn", ("age",), fold) for fold in range(4))
+    finish(done)
+    fail(failed, "out of memory")
+    for announced in (missing, started):
+        RunFolder(announced.run).write("identity", {"identity": announced.identity})
+    RunFolder(started.run).log.touch()
+    records = load_records([done, failed, missing, started])
+    assert [record.state for record in records] == ["done", "failed", "missing", "missing"]
+    assert [record.error for record in records] == [None, "out of memory", "not run yet", "not finished"]
+    assert records[0].commit == "a1b2c3d4e"
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.unlink(),
+        lambda path: path.write_text(""),
+        lambda path: path.write_text("image,subject\na,b\n"),
+        lambda path: path.write_bytes(path.read_bytes()[:700]),
+        lambda path: path.write_text(path.read_text().replace(",0,", ",3,")),
+        lambda path: (path.parent / "metrics.json").write_text("{"),
+    ],
+    ids=["gone", "empty", "columns", "truncated", "other fold", "broken metrics.json"],
+)
+def test_a_broken_run_is_named_and_does_not_hide_the_others(jobs: list[Job], damage) -> None:
+    damage(jobs[0].run / "predictions.csv")
+    records = load_records(jobs)
+    assert records[0].state == "failed"
+    assert str(jobs[0].run) in str(records[0].error)
+    assert "run it again" in str(records[0].error)
+    assert records[1].state == "done"
+    assert "(2/3 folds)" in to_markdown(table_of(jobs), {})
+
+
+def test_seeds_are_averaged_within_their_fold(tmp_path: Path) -> None:
+    seeds = [finish(job(tmp_path, "lmtcnn", ("age",), 0, seed), wrong=range(2 * seed)) for seed in (0, 1, 2)]
+    other = [job(tmp_path, "lmtcnn", ("age",), 1, seed) for seed in (0, 1, 2)]
+    finish(other[0], wrong=[0])
+    table = table_of([*seeds, *other])
+    (row,) = table.rows
+    cell = row.cells["age_exact"]
+    assert cell.folds == pytest.approx({0: (1 + 14 / 16 + 12 / 16) / 3, 1: 15 / 16})
+    assert (cell.n, cell.done, cell.expected, row.seeds) == (32, 4, 6, (0, 1, 2))
+    text = to_markdown(table, {})
+    assert "(4/6 runs)" in text
+    assert "mean over the seeds 0, 1, 2" in text
+
+
+def test_majority_row_answers_with_the_folds_own_most_frequent_label(jobs: list[Job]) -> None:
+    baseline = table_of(jobs).baseline
+    # Fold 2 has 12 faces of groups 2, 3, 4, 5, 6, 7, 0, 1, 2, 3, 4, 5: of the groups seen twice the lowest is answered.
+    assert baseline.cells["age_exact"].folds == pytest.approx({0: 2 / 16, 1: 2 / 16, 2: 2 / 12})
+    assert baseline.cells["age_top2"].folds[2] == pytest.approx(4 / 12)
+    assert baseline.cells["age_balanced_exact"].folds[2] == pytest.approx(1 / 8)
+    assert baseline.cells["gender_accuracy"].folds[0] == pytest.approx(9 / 15)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"protocl": "joint"}, "row 1 .*unknown key 'protocl'"),
+        ({"source": ""}, "row 1 .*lacks 'source'"),
+        ({"metric": "accuracy"}, "row 1 .*metric 'accuracy'.*age_exact"),
+    ],
+)
+def test_misspelt_published_rows_are_refused(change: dict[str, str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        read_published([PUBLISHED[0] | change])
+
+
+def test_runs_that_must_not_share_a_table_are_refused(jobs: list[Job]) -> None:
+    records = load_records(jobs[:2])
+    other = Record(replace(jobs[1], dataset="utkface"), "missing", "not run yet")
+    with pytest.raises(UserError, match=r"several data sets \(drawn, utkface\)"):
+        build_table([*records, other], (), FACTS)
+    other = Record(replace(jobs[1], protocol="age_only"), "missing", "not run yet")
+    with pytest.raises(UserError, match="several protocols"):
+        build_table([*records, other], (), FACTS)
+    with pytest.raises(UserError, match="no run to report"):
+        build_table([], (), FACTS)
+
+
+def test_confusion_counts_agree_with_scikit_learn(jobs: list[Job]) -> None:
+    row = table_of(jobs).rows[0]
+    frames = [record.predictions for record in load_records(jobs[:3])]
+    faces = pd.concat([frame.dropna(subset="gender_true") for frame in frames if frame is not None])
+    reference = confusion_matrix(faces["gender_true"].astype(int), faces["gender_pred"].astype(int))
+    assert np.array_equal(row.confusion["gender"], reference)
+    assert row.confusion["age"].sum() == 44
+
+
+def test_published_numbers_are_read() -> None:
+    first, _, last = read_published(PUBLISHED)
+    assert first == Published("lmtcnn", "age_exact", 44.83, 4.77, "drawn", "joint", "single look", "the authors' logs")
+    assert (last.value, last.note) == (None, "")
+
+
+@pytest.mark.parametrize(("key", "place"), [("recipe", "the row of lmtcnn"), ("data", "a table")])
+def test_what_differs_in_more_than_fold_and_seed_is_not_averaged(tmp_path: Path, key: str, place: str) -> None:
+    made = [finish(job(tmp_path, "lmtcnn", ("age",), fold)) for fold in range(2)]
+    mixed = [replace(one, keys={"fold": one.fold, key: f"other {one.fold}"}) for one in made]
+    with pytest.raises(UserError, match=f"runs with different {key} must not share {place}"):
+        table_of(mixed)
+    assert table_of([replace(one, keys={"fold": one.fold, key: "same"}) for one in made]).rows
