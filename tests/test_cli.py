@@ -165,6 +165,15 @@ def test_a_report_shows_what_is_there_and_what_is_missing(swept: Path) -> None:
     assert {name for cell in exact["runs"].dropna() for name in cell.split()} == runs
 
 
+def test_a_report_takes_the_words_of_the_sweep(swept: Path) -> None:
+    agegender("report", "experiment=demo", "fold=0,1", "folder=reports/two folds", *SHORT, cwd=swept)
+    text = (swept / "reports" / "two folds" / "table.md").read_text()
+    assert "missing" not in text
+    refusal = one_sentence(agegender("report", "experiment=demo", "fold=2,3", "seed=1,2", cwd=swept, status=2))
+    assert "none of the 8 runs" in refusal
+    assert 'agegender train -m experiment=demo fold="2,3" seed="1,2"' in refusal
+
+
 def test_runs_are_sent_elsewhere_once(swept: Path) -> None:
     uri = f"tracking.uri='sqlite:///{swept / 'elsewhere' / 'mlflow.db'}'"
     assert "4 runs sent" in agegender("track", uri, cwd=swept)

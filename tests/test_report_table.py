@@ -10,7 +10,7 @@ from sklearn.metrics import confusion_matrix
 
 from agegender.errors import UserError
 from agegender.experiments import Job
-from agegender.report.published import Published, read_published
+from agegender.report.published import Published, read_published, why_not_comparable
 from agegender.report.records import Record, load_records
 from agegender.report.render import to_markdown
 from agegender.report.table import build_table
@@ -139,6 +139,13 @@ def test_published_numbers_are_read() -> None:
     first, _, last = read_published(PUBLISHED)
     assert first == Published("lmtcnn", "age_exact", 44.83, 4.77, "drawn", "joint", "single look", "the authors' logs")
     assert (last.value, last.note) == (None, "")
+
+
+def test_the_authors_lists_are_compared_with_numbers_of_the_protocol_they_are_lists_of() -> None:
+    (entry,) = read_published([PUBLISHED[0] | {"dataset": "adience", "protocol": "lmtcnn_joint"}])
+    assert why_not_comparable(entry, "adience", "lmtcnn_joint", "") == ""
+    assert why_not_comparable(entry, "adience", "lmtcnn_lists", "") == ""
+    assert why_not_comparable(entry, "adience", "age_lists", "") == "other protocol (lmtcnn_joint)"
 
 
 @pytest.mark.parametrize(("key", "place"), [("recipe", "the row of lmtcnn"), ("data", "a table")])

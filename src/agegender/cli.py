@@ -67,9 +67,11 @@ def run(verb: str, overrides: Sequence[str]) -> None:
     module = import_module(f"agegender.verbs.{verb}")
     try:
         if verb in WITH_EXPERIMENT:
-            from agegender.experiments import narrowed, swept_by
+            from agegender.experiments import gathered, narrowed, swept_by
 
-            sys.argv += narrowed(overrides, swept_by(overrides))
+            if verb == "report":
+                overrides = gathered(overrides)
+            sys.argv[1:] = [*overrides, *narrowed(overrides, swept_by(overrides))]
         module.main()
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(one_sentence(error)) from None

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 # A protocol reads one kind of data, so choosing other data on the command line lets go of the experiment's protocol.
 FOLLOWS = {"data": ("protocol",)}
 
+GATHERED = "++hydra.sweeper.params."
+
 
 @dataclass(frozen=True)
 class Job:
@@ -50,6 +52,19 @@ def narrowed(overrides: Sequence[str], swept: Mapping[str, str]) -> list[str]:
     changed = [key for key in FOLLOWS if key in given and given[key] != swept.get(key)]
     gone = given.keys() | {follower for key in changed for follower in FOLLOWS[key]}
     return [f"~hydra.sweeper.params.{key}" for key in swept if key in gone]
+
+
+def gathered(overrides: Sequence[str]) -> list[str]:
+    """Make a sweep (`fold=0,1`) one of the experiment's, for `report`, which is one job that looks at many.
+
+    Whatever else stands on the command line stays as it is.
+    """
+    words = []
+    for word in overrides:
+        swept = not word.startswith("-") and OverridesParser.create().parse_override(word).is_sweep_override()
+        key, _, value = word.lstrip("+").partition("=")
+        words.append(f'{GATHERED}{key}="{value}"' if swept else word)
+    return words
 
 
 def expand(overrides: Sequence[str], params: Mapping[str, str] | None) -> list[list[str]]:

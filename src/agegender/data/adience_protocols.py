@@ -16,7 +16,8 @@ def _lists_of(protocol: Protocol, name: str, column: str, **sizes: tuple[int, ..
         f"the authors' own lists of {protocol.name}; their training and validation share users, persons and copies of "
         "images"
     )
-    return replace(protocol, name=name, description=description, lists=column, counts={**protocol.counts, **sizes})
+    counts = {**protocol.counts, **sizes}
+    return replace(protocol, name=name, description=description, lists=column, tests_as=protocol.name, counts=counts)
 
 
 ADIENCE = ("adience", "generated")

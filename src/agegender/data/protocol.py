@@ -17,7 +17,8 @@ class Protocol:
     none, it always trains; <NA>: it does not count). Subsets take a share of every (fold, `stratum`, gender); without a
     `stratum` there are none. `lists` is the manifest's column of the authors' lists where these say which rows count
     and which part they stand in. `variant` is the image folder of Adience that published results under the protocol
-    were measured on, where known. `counts` are the published counts, in the form of `counts.count`.
+    were measured on, where known. `counts` are the published counts, in the form of `counts.count`. `tests_as` names
+    the protocol that tests the same faces and differs in training only: its published numbers compare.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Protocol:
     distinct: bool = False
     lists: str | None = None
     variant: str | None = None
+    tests_as: str | None = None
     counts: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     age_task: str = "age"
     folds: int = FOLDS

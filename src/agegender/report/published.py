@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from agegender.data.protocols import PROTOCOLS
 from agegender.errors import UserError
 from agegender.report.cells import COLUMNS
 
@@ -58,10 +59,12 @@ def _number(value: Any) -> float | None:
 def why_not_comparable(entry: Published, dataset: str, protocol: str, partial: str) -> str:
     """Say what forbids setting a published number beside ours; "" when nothing does.
 
+    Numbers of the authors' lists compare with those of the rule that made them: the test faces are the same.
     `partial`: how our data fall short of the whole data set, "" when they do not.
     """
     if entry.dataset != dataset:
         return f"other data ({entry.dataset})"
-    if entry.protocol != protocol:
+    ours = PROTOCOLS.get(protocol)
+    if entry.protocol not in (protocol, ours and ours.tests_as):
         return f"other protocol ({entry.protocol})"
     return f"part of the data ({partial})" if partial else ""
