@@ -18,6 +18,8 @@ from agegender.settings import check, config_folder
 from agegender.training.fit import build_network
 from agegender.verbs.train import train
 
+CHOICES = Path(__file__).parents[1] / "docs" / "choices.md"
+
 CONF = Path(config_folder())
 TESTS = Path(__file__).parent
 
@@ -122,3 +124,18 @@ def test_expansion_is_hydras() -> None:
         ["system=b", "seed=3", "fold=0"],
         ["system=b", "seed=3", "fold=1"],
     ]
+
+
+@pytest.mark.parametrize("group", ["protocol", "evaluation", "recipe"])
+def test_every_choice_is_explained(group: str) -> None:
+    page = CHOICES.read_text(encoding="utf-8")
+    for file in (Path(config_folder()) / group).glob("*.yaml"):
+        assert f"`{file.stem}`" in page, f"docs/choices.md does not say what {group}={file.stem} means"
+
+
+def test_the_counts_that_are_explained_are_those_that_are_checked() -> None:
+    page = CHOICES.read_text(encoding="utf-8")
+    for protocol in PROTOCOLS.values():
+        if protocol.lists is None and "adience" in protocol.datasets:
+            line = next(line for line in page.splitlines() if line.startswith(f"| `{protocol.name}`"))
+            assert f"| {sum(protocol.counts['rows']):,} |" in line

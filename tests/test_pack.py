@@ -1,72 +1,21 @@
-import contextlib
+"""The pack: what is in it, when it is stale, what is refused."""
+
 import fcntl
 import io
 import json
 import os
-import re
 import shutil
-import signal
-import subprocess
-import sys
-import time
 import zipfile
 
 import numpy as np
 import pandas as pd
-import psutil
 import pytest
-from PIL import Image
 from rich.console import Console
 
-from agegender.data.build import build_pack
 from agegender.data.images import decode
 from agegender.data.manifest import digest
-from agegender.data.pack import open_pack
 from agegender.errors import UserError
-
-SIZE = 24
-SETTINGS = {"groups": "partition"}
-REMEDY = "agegender prepare data=faces"
-
-
-def picture(seed, side=40):
-    buffer = io.BytesIO()
-    Image.fromarray(np.random.default_rng(seed).integers(0, 256, (side, side, 3), np.uint8)).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def write_faces(root, count):
-    """Write `count` faces and return their names; folders and files have blanks in their names."""
-    names = [f"user {number % 3}/face {number:04}.png" for number in range(count)]
-    for number, name in enumerate(names):
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_bytes(picture(number))
-    return names
-
-
-def manifest_of(names):
-    count = len(names)
-    return pd.DataFrame(
-        {
-            "image": pd.array(names, dtype="string"),
-            "subject": pd.array(["7@N0", None] * (count // 2) + ["x, \"y\""] * (count % 2), dtype="string"),
-            "fold": pd.array([number % 5 for number in range(count)], dtype="Int64"),
-            "age_group": pd.array([None if number % 4 == 0 else number % 8 for number in range(count)], dtype="Int64"),
-            "age_years": pd.array([None] * count, dtype="Int64"),
-            "gender": pd.array([number % 2 for number in range(count)], dtype="Int64"),
-            "row": pd.array([f"fold_0_data.txt:{number + 2}" for number in range(count)], dtype="string"),
-            "age_label": pd.array(["None" if number % 4 == 0 else "" for number in range(count)], dtype="string"),
-        }
-    )  # fmt: skip
-
-
-def build(folder, source, manifest, **changes):
-    options = {"dataset": "faces", "size": SIZE, "settings": SETTINGS, "allow_missing": False, "workers": 1}
-    return build_pack(folder, source, manifest, progress=False, **(options | changes))
-
-
-def reopen(folder, **changes):
-    return open_pack(folder, **({"dataset": "faces", "size": SIZE, "settings": SETTINGS, "remedy": REMEDY} | changes))
+from packed_faces import REMEDY, SETTINGS, SIZE, build, manifest_of, picture, reopen, write_faces
 
 
 @pytest.fixture
@@ -295,117 +244,6 @@ def test_nothing_readable_is_an_error_even_where_missing_is_allowed(tmp_path, so
         build(tmp_path / "pack", source, manifest_of(["a.png"]), allow_missing=True)
 
 
-SCRIPT = """
-import sys
-from pathlib import Path
-
-import pandas as pd
-from agegender.data import fill
-from agegender.data.build import build_pack
-from agegender.errors import UserError
-
-fill.COMMIT_SECONDS = 0  # the faces here are done within the usual time
-if __name__ == "__main__":
-    root = Path(sys.argv[1])
-    manifest = pd.read_csv(root / "manifest.csv", dtype="string")
-    try:
-        build_pack(root / "pack", root / "source", manifest, dataset="faces", size=24, settings={"groups": "partition"},
-                   allow_missing=False, workers=2)
-    except (KeyboardInterrupt, UserError) as error:
-        sys.exit(str(error))
-"""
-
-
-@pytest.fixture
-def script(tmp_path):
-    """A program that packs 600 faces large enough to be interrupted, and the command that starts it."""
-    names = [f"{number:03}.png" for number in range(600)]
-    pictures = [picture(number, side=300) for number in range(3)]
-    (tmp_path / "source").mkdir()
-    for number, name in enumerate(names):
-        (tmp_path / "source" / name).write_bytes(pictures[number % 3])
-    manifest_of(names).to_csv(tmp_path / "manifest.csv", index=False)
-    (tmp_path / "script.py").write_text(SCRIPT)
-    return [sys.executable, str(tmp_path / "script.py"), str(tmp_path)]
-
-
-def journaled(partial):
-    with contextlib.suppress(FileNotFoundError):
-        return [json.loads(line)[0] for line in (partial / "journal.jsonl").read_text().split("\n")[1:-1]]
-    return []
-
-
-def wait_for(condition, seconds=120):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come"
-        time.sleep(0.005)
-
-
-def heed_ctrl_c():
-    """What a terminal's child does; one of a test run in the background would inherit that the signal is ignored."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-def stopped(script, folder, stop, when):
-    """Start the program and stop it as soon as `when(process)` holds; its exit status, what it said, its processes.
-
-    On a busy machine it may be done before the signal comes: then it is started again.
-    """
-    for _ in range(5):
-        shutil.rmtree(folder / "pack", ignore_errors=True)
-        process = subprocess.Popen(
-            script,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-            preexec_fn=heed_ctrl_c,
-        )
-        wait_for(lambda process=process: when(process) or process.poll() is not None)
-        workers = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
-        if stop == signal.SIGKILL:
-            process.kill()  # only the parent: its processes must notice
-        elif process.poll() is None:
-            os.killpg(process.pid, stop)  # what Ctrl-C in a terminal does
-        _, said = process.communicate(timeout=120)
-        if not (folder / "pack").exists():
-            return process.returncode, said, workers
-    raise AssertionError("five times the program was done before it could be stopped")
-
-
-@pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT])
-def test_stopped_build_goes_on_where_it_was(tmp_path, script, stop):
-    partial = tmp_path / "pack.partial"
-    status, said, workers = stopped(script, tmp_path, stop, lambda process: journaled(partial))
-    wait_for(lambda: not any(worker.is_running() and worker.status() != "zombie" for worker in workers))
-    done = journaled(partial)
-    assert 0 < len(done) < 600
-    if stop == signal.SIGINT:
-        assert status == 1 and "Traceback" not in said
-        assert f"of 600 images, which are kept in {partial}: run the same command again to go on" in said
-
-    np.load(partial / "faces.npy", mmap_mode="r+")[done[0]] = 77  # seen again only if it is not decoded again
-    names = pd.read_csv(tmp_path / "manifest.csv")["image"]
-    build(tmp_path / "pack", tmp_path / "source", manifest_of(names.tolist()), workers=2)
-    images = reopen(tmp_path / "pack").images
-    assert (images[done[0]] == 77).all()
-    expected = [decode((tmp_path / "source" / f"{number:03}.png").read_bytes(), SIZE) for number in range(3)]
-    others = [slot for slot in range(600) if slot != done[0]]
-    np.testing.assert_array_equal(images[others], np.stack(expected * 200)[others])
-
-
-def test_ctrl_c_while_the_processes_start_is_quiet(tmp_path, script):
-    def starting(process):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            children = psutil.Process(process.pid).children()
-            return any("spawn_main" in " ".join(child.cmdline()) for child in children)
-        return False
-
-    status, said, _ = stopped(script, tmp_path, signal.SIGINT, starting)
-    assert status == 1 and "Traceback" not in said
-    assert re.search(r"stopped at \d+ of 600 images", said)
-
-
 def test_line_cut_short_in_the_journal_is_decoded_again(tmp_path, source):
     names = write_faces(source, 9)
     (source / names[8]).write_bytes(b"")
@@ -431,13 +269,6 @@ def test_unwritable_place_is_one_sentence(tmp_path, source):
     (tmp_path / "data").write_text("a file where a folder should be")
     with pytest.raises(UserError, match=r"cannot write .*data/pack.partial \(Not a directory\)"):
         build(tmp_path / "data/pack", source, manifest_of(write_faces(source, 2)))
-
-
-def test_file_that_cannot_grow_is_one_sentence(script):
-    """A limit on the size of files stands for a full disk: both are an error of the write."""
-    done = subprocess.run(["bash", "-c", 'ulimit -f 500; exec "$@"', "-", *script], capture_output=True, text=True)
-    assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert "(File too large): mend that and run the same command again" in done.stderr
 
 
 def test_summary_is_a_table_of_what_was_kept_and_dropped(tmp_path, source):

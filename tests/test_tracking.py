@@ -1,15 +1,12 @@
 """Everything here talks to a real MLflow: a SQLite file, or a server on this machine."""
 
 import json
-import logging
 import os
 import socket
 import subprocess
 import sys
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,14 +14,23 @@ from pathlib import Path
 import pytest
 
 from agegender.errors import UserError
-from agegender.runs import RunFolder, identity
-from agegender.tracking import facts
 from agegender.tracking import mirror as tracking
 from agegender.tracking import server as mlflow_server
 from agegender.tracking.target import Target, find_target
+from tracked_runs import (
+    add_history,
+    closed_port,
+    everything,
+    fail,
+    finish,
+    history_of,
+    make_run,
+    metric_names,
+    server_run,
+    wait_for,
+)
 
 mlflow = pytest.importorskip("mlflow")
-STARTED = 1_700_000_000.0
 
 
 @pytest.fixture(scope="module")
@@ -66,84 +72,6 @@ def server(tmp_path_factory: pytest.TempPathFactory, target: Target) -> Iterator
     finally:
         os.killpg(process.pid, 9)  # the server runs its workers in processes of their own
         process.wait()
-
-
-def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 150
-    while process.poll() is None and time.monotonic() < deadline:
-        try:
-            urllib.request.urlopen(url, timeout=1).close()
-            return
-        except OSError:
-            time.sleep(0.1)
-    pytest.fail(f"mlflow server did not start:\n{log.read_text()[-2000:]}")
-
-
-def make_run(runs: Path, fold: int = 0, lines: int = 3) -> RunFolder:
-    """A run under way: everything that stands in its folder before the end."""
-    keys = {
-        "data": "d" * 64,
-        "protocol": {"name": "lmtcnn_joint", "version": 1},
-        "system": {"name": "lmtcnn_2_1", "heads": {"age": {"lr": 0.01}}},
-        "recipe": {"name": "quick", "steps": 300, "augment": ["flip", "crop"]},
-        "mode": "sound",
-        "precision": "32-true",
-        "seed": 7,
-        "fold": fold,
-    }
-    folder = RunFolder(runs / identity("lmtcnn_2_1", keys))
-    folder.write("identity", {"identity": folder.identity, "keys": keys})
-    folder.write(
-        "environment",
-        {
-            "commit": "abc123",
-            "dirty": False,
-            "versions": {"torch": "2.14.1"},
-            "hardware": {"cpu": "some CPU", "cores": 2},
-            "started": "2023-11-14T22:13:20+00:00",
-        },
-    )
-    folder.write_text("config.yaml", "data: {name: generated, source: /faces of mine, pack: packs/x}\n")
-    folder.log.write_text("epoch 0\n")
-    add_history(folder, 0, lines)
-    return folder
-
-
-def add_history(folder: RunFolder, start: int, lines: int) -> None:
-    with folder.history.open("a") as file:
-        for step in range(start, start + lines):
-            values = {"train/loss": 2.0 - step / 1000, "val/age_exact": step / 1000}
-            file.write(json.dumps({"step": step, "time": STARTED + step, "values": values}) + "\n")
-
-
-def finish(folder: RunFolder) -> None:
-    folder.predictions.write_text("image,fold\na.jpg,0\n")
-    folder.weights.write_bytes(b"weights")
-    folder.write("metrics", {"test/age_exact": 0.44, "test/n": 812, "test/note": "words", "test/mae": None})
-    folder.finish()
-    os.utime(folder.path / "done", (STARTED + 60, STARTED + 60))
-
-
-def fail(folder: RunFolder, error: str) -> None:
-    folder.write("failed", {"error": error, "traceback": "Traceback: line 1"})
-
-
-def server_run(target: Target, folder: RunFolder) -> "mlflow.entities.Run":
-    return mlflow.MlflowClient(target.uri).get_run(target.remembered(folder)["run_id"])
-
-
-def history_of(target: Target, folder: RunFolder, name: str) -> list[tuple[int, int, float]]:
-    run_id = target.remembered(folder)["run_id"]
-    found = mlflow.MlflowClient(target.uri).get_metric_history(run_id, name)
-    return [(metric.step, metric.timestamp, metric.value) for metric in found]
-
-
-def everything(target: Target, folder: RunFolder) -> object:
-    """All the server knows of a run, to see whether anything changed."""
-    run, client = server_run(target, folder), mlflow.MlflowClient(target.uri)
-    files = sorted((file.path, file.file_size) for file in client.list_artifacts(run.info.run_id))
-    histories = {name: history_of(target, folder, name) for name in run.data.metrics}
-    return run.to_dictionary(), histories, files
 
 
 @pytest.fixture(params=["sqlite", "server"])
@@ -337,50 +265,6 @@ def test_system_metrics_stop_with_the_run(target: Target, tmp_path: Path, monkey
     assert server_run(target, folder).info.status == "FAILED"
 
 
-def metric_names(target: Target, folder: RunFolder) -> set[str]:
-    return set(server_run(target, folder).data.metrics)
-
-
-def closed_port() -> str:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return f"http://someone:secret@127.0.0.1:{free.getsockname()[1]}"
-
-
-def test_a_server_that_is_down_is_reported_at_once() -> None:
-    start = time.monotonic()
-    with pytest.raises(UserError, match=r"server at http://127\.0\.0\.1:\d+ does not answer: start it, or train with"):
-        mlflow_server.check_server(Target(closed_port(), "faces"))
-    assert time.monotonic() - start < 60
-
-
-def test_a_server_that_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(mlflow_server.IMPATIENT, "MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
-    with socket.socket() as silent:
-        silent.bind(("127.0.0.1", 0))
-        silent.listen()
-        start = time.monotonic()
-        with pytest.raises(UserError, match="does not answer"):
-            mlflow_server.check_server(Target(f"http://127.0.0.1:{silent.getsockname()[1]}", "faces"))
-    assert time.monotonic() - start < 60
-
-
-def test_a_failing_server_does_not_fail_the_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    folder = make_run(tmp_path)
-    dead = Target(closed_port(), "faces")
-    start = time.monotonic()
-    with caplog.at_level(logging.WARNING, "agegender"), tracking.follow(dead, folder) as send:
-        for _ in range(20):
-            send()
-        finish(folder)
-    assert time.monotonic() - start < 60
-    warnings = [record.getMessage() for record in caplog.records if record.name.startswith("agegender")]
-    assert len(warnings) == 1
-    assert "send it later with `agegender track`" in warnings[0]
-    assert "secret" not in warnings[0]
-    assert folder.state == "done"
-
-
 def test_a_run_not_sent_for_a_dead_server_is_sent_later(target: Target, tmp_path: Path) -> None:
     folder = make_run(tmp_path)
     with tracking.follow(Target(closed_port(), "faces"), folder):
@@ -437,62 +321,3 @@ def test_two_processes_may_start_on_a_new_database(two_starters: tuple[Target, l
     target, outcome = two_starters
     assert outcome == [(0, ""), (0, "")]
     assert mlflow.MlflowClient(target.uri).get_experiment_by_name("faces").artifact_location == target.artifacts
-
-
-@pytest.mark.parametrize("uri", ["sqlite:///{0}/file/mlflow.db", "{0}/mlruns", "nonsense://x"])
-def test_an_unusable_uri_is_refused(uri: str, tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(UserError, match=r"cannot be used .*: choose another"):
-        mlflow_server.check_server(find_target(uri.format(tmp_path), "faces", tmp_path))
-
-
-def test_where_runs_are_tracked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    here = tmp_path.resolve()
-    artifacts = (here / "my runs" / "mlartifacts").as_uri()
-    assert find_target(None, "faces", Path("my runs")) == Target(
-        f"sqlite:///{here}/my runs/mlflow.db", "faces", artifacts
-    )
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://host:5000/")
-    assert find_target(None, "faces", Path("my runs")) == Target("http://host:5000", "faces")
-    assert find_target("sqlite:///x.db", "faces", Path("my runs")).uri == f"sqlite:///{here}/x.db"
-
-
-def test_passwords_stay_out_of_run_folders(tmp_path: Path) -> None:
-    folder = make_run(tmp_path)
-    target = Target("https://me:secret@host/mlflow", "faces")
-    target.remember(folder, "1", end="")
-    assert folder.read("mlflow") == {"https://host/mlflow": {"run_id": "1", "end": ""}}
-
-
-def test_a_broken_history_is_named(tmp_path: Path) -> None:
-    folder = make_run(tmp_path)
-    folder.history.write_text('{"step": 0}\n')
-    with pytest.raises(UserError, match=r"history\.jsonl, line 1, is not a logged step"):
-        facts.curve(folder)
-
-
-def test_uncommitted_changes_are_told(tmp_path: Path) -> None:
-    folder = make_run(tmp_path)
-    folder.write("environment", {"commit": "abc123", "dirty": True})
-    assert facts.tags(folder)["commit"] == "abc123 with uncommitted changes"
-
-
-def test_mlflow_is_needed_only_for_tracking(tmp_path: Path) -> None:
-    code = """
-import sys
-sys.modules["mlflow"] = None  # as if it were not installed
-from pathlib import Path
-from agegender.tracking import server
-from agegender.tracking.target import find_target
-try:
-    server.check_server(find_target(None, "faces", Path(sys.argv[1])))
-except server.UserError as error:
-    print(error)
-"""
-    shown = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True
-    ).stdout
-    assert "pip install mlflow" in shown
-    assert "tracking=none" in shown

@@ -1,0 +1,108 @@
+"""Run folders as they grow, and what an MLflow server knows of them."""
+
+import json
+import os
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from agegender.runs import RunFolder, identity
+from agegender.tracking.target import Target
+
+mlflow = pytest.importorskip("mlflow")
+
+
+STARTED = 1_700_000_000.0
+
+
+def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 150
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            urllib.request.urlopen(url, timeout=1).close()
+            return
+        except OSError:
+            time.sleep(0.1)
+    pytest.fail(f"mlflow server did not start:\n{log.read_text()[-2000:]}")
+
+
+def make_run(runs: Path, fold: int = 0, lines: int = 3) -> RunFolder:
+    """A run under way: everything that stands in its folder before the end."""
+    keys = {
+        "data": "d" * 64,
+        "protocol": {"name": "lmtcnn_joint", "version": 1},
+        "system": {"name": "lmtcnn_2_1", "heads": {"age": {"lr": 0.01}}},
+        "recipe": {"name": "quick", "steps": 300, "augment": ["flip", "crop"]},
+        "mode": "sound",
+        "precision": "32-true",
+        "seed": 7,
+        "fold": fold,
+    }
+    folder = RunFolder(runs / identity("lmtcnn_2_1", keys))
+    folder.write("identity", {"identity": folder.identity, "keys": keys})
+    folder.write(
+        "environment",
+        {
+            "commit": "abc123",
+            "dirty": False,
+            "versions": {"torch": "2.14.1"},
+            "hardware": {"cpu": "some CPU", "cores": 2},
+            "started": "2023-11-14T22:13:20+00:00",
+        },
+    )
+    folder.write_text("config.yaml", "data: {name: generated, source: /faces of mine, pack: packs/x}\n")
+    folder.log.write_text("epoch 0\n")
+    add_history(folder, 0, lines)
+    return folder
+
+
+def add_history(folder: RunFolder, start: int, lines: int) -> None:
+    with folder.history.open("a") as file:
+        for step in range(start, start + lines):
+            values = {"train/loss": 2.0 - step / 1000, "val/age_exact": step / 1000}
+            file.write(json.dumps({"step": step, "time": STARTED + step, "values": values}) + "\n")
+
+
+def finish(folder: RunFolder) -> None:
+    folder.predictions.write_text("image,fold\na.jpg,0\n")
+    folder.weights.write_bytes(b"weights")
+    folder.write("metrics", {"test/age_exact": 0.44, "test/n": 812, "test/note": "words", "test/mae": None})
+    folder.finish()
+    os.utime(folder.path / "done", (STARTED + 60, STARTED + 60))
+
+
+def fail(folder: RunFolder, error: str) -> None:
+    folder.write("failed", {"error": error, "traceback": "Traceback: line 1"})
+
+
+def server_run(target: Target, folder: RunFolder) -> "mlflow.entities.Run":
+    return mlflow.MlflowClient(target.uri).get_run(target.remembered(folder)["run_id"])
+
+
+def history_of(target: Target, folder: RunFolder, name: str) -> list[tuple[int, int, float]]:
+    run_id = target.remembered(folder)["run_id"]
+    found = mlflow.MlflowClient(target.uri).get_metric_history(run_id, name)
+    return [(metric.step, metric.timestamp, metric.value) for metric in found]
+
+
+def everything(target: Target, folder: RunFolder) -> object:
+    """All the server knows of a run, to see whether anything changed."""
+    run, client = server_run(target, folder), mlflow.MlflowClient(target.uri)
+    files = sorted((file.path, file.file_size) for file in client.list_artifacts(run.info.run_id))
+    histories = {name: history_of(target, folder, name) for name in run.data.metrics}
+    return run.to_dictionary(), histories, files
+
+
+def metric_names(target: Target, folder: RunFolder) -> set[str]:
+    return set(server_run(target, folder).data.metrics)
+
+
+def closed_port() -> str:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return f"http://someone:secret@127.0.0.1:{free.getsockname()[1]}"
