@@ -218,7 +218,7 @@ def test_beta_batch_norm_equals_torchs_with_unit_scale() -> None:
     torch.testing.assert_close(ours.eval()(x + 1), torchs.eval()(x + 1))
 
 
-# MobileNet's and Levi-Hassner's batch norm get `is_training` in the authors' code, LMTCNN's does not.
+# MobileNet's, Levi-Hassner's and Inception's batch norm get `is_training` in the authors' code, LMTCNN's does not.
 @pytest.mark.parametrize(
     ("name", "on_batch_statistics", "momentum"),
     [
@@ -226,6 +226,7 @@ def test_beta_batch_norm_equals_torchs_with_unit_scale() -> None:
         ("lmtcnn_2_1", True, 0.001),
         ("mobilenet_v1", False, 0.001),
         ("levi_hassner_bn", False, 0.0003),
+        ("inception_v3", False, 0.0003),
     ],
 )
 def test_modes_keep_and_repair_the_authors_batch_norm(name: str, on_batch_statistics: bool, momentum: float) -> None:

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from agegender.errors import UserError
 from agegender.heads import create_head
+from agegender.models.inception_v3 import inception_v3
 from agegender.models.levi_hassner import levi_hassner_bn, levi_hassner_tf
 from agegender.models.lmtcnn import LMTCNN
 from agegender.models.mobilenet_v1 import MobileNetV1
@@ -32,9 +33,10 @@ BACKBONES: dict[str, Callable[[Mode, float], nn.Module]] = {
     "mobilenet_v1": MobileNetV1,
     "levi_hassner_tf": lambda _, dropout: levi_hassner_tf(dropout),  # no batch norm: one function in both modes
     "levi_hassner_bn": levi_hassner_bn,
+    "inception_v3": inception_v3,
 }
 # Heads start at N(0, 0.01); over these trunks the authors cut that distribution at two deviations.
-TRUNCATED_HEADS = ("mobilenet_v1",)
+TRUNCATED_HEADS = ("mobilenet_v1", "inception_v3")
 
 
 def list_models() -> list[str]:

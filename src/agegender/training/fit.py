@@ -46,6 +46,7 @@ def fit(config: DictConfig, pack: Pack, folder: RunFolder, mirror: Callable[[], 
     twin = trained_twin(config, folder)
     with quiet_lightning():
         if twin:
+            log.info("%s: evaluating the weights of %s", folder.identity, twin.identity)
             module.network.load_state_dict(load_file(twin.weights))
         else:
             module.load_state_dict(_train(config, module, parts, folder, mirror))

@@ -63,7 +63,7 @@ def train(config: DictConfig, sweeping: bool = False) -> None:
     if config.trainer.threads:
         torch.set_num_threads(config.trainer.threads)
     with folder.claimed(), logging_to(folder):
-        log.info("%s: training", folder.identity)
+        log.info("%s: started", folder.identity)
         set_up(folder, config, identity_keys(config, pack.digest))
         if target is None:
             fit_or_record(config, pack, folder, None)
