@@ -100,6 +100,15 @@ def test_each_experiment_lists_its_jobs(experiment: str, overrides: Callable[...
     assert list(dict.fromkeys(first)) == _params(experiment)["system"].split(","), "the order of the rows"
 
 
+@pytest.mark.parametrize("experiment", names("experiment"))
+def test_what_an_experiment_sets_holds(experiment: str) -> None:
+    text = OmegaConf.create((CONF / "experiment" / f"{experiment}.yaml").read_text())
+    config = compose("train", overrides=[f"experiment={experiment}"])
+    for key in text.keys() - {"hydra"}:
+        assert OmegaConf.merge({key: config[key]}, {key: text[key]}) == {key: config[key]}, key
+    assert compose("train", overrides=[f"experiment={experiment}", "mode=sound"]).mode == "sound"
+
+
 def _params(experiment: str) -> dict[str, str]:
     config = compose("train", overrides=[f"experiment={experiment}"], return_hydra_config=True)
     HydraConfig.instance().set_config(config)
