@@ -80,13 +80,12 @@ def _predicting(table: Table, column: Column) -> list[Row]:
 
 def _draw_folds(table: Table, columns: list[Column]) -> Figure:
     """Draw a panel per column: systems from top to bottom, a sign per fold, a diamond at the mean of the folds."""
-    counts = [len(_predicting(table, column)) for column in columns]
-    figure, panels = _panels(counts)
+    rows = {column: _predicting(table, column) for column in columns}
+    figure, panels = _panels([[_place(table, row, column) for row in rows[column]] for column in columns])
     for axes, column in zip(panels, columns, strict=True):
-        rows = _predicting(table, column)
-        cells = [row.cells[column.metric] for row in rows]
+        cells = [row.cells[column.metric] for row in rows[column]]
         _draw_signs(axes, table, [cell.folds for cell in cells], [cell.mean for cell in cells])
-        _label(axes, [_place(table, row, column) for row in rows], f"{column.title}, % of the fold's test faces")
+        axes.set_title(f"{column.title}, % of the fold's test faces", fontsize=_TEXT, loc="right")
     _add_legend(figure, panels[0])
     return figure
 
@@ -95,7 +94,7 @@ def _draw_differences(table: Table) -> Figure:
     """Draw a panel per headline: variants from top to bottom, the folds' differences, the interval of all faces."""
     rows = [row for row in table.rows if row.differences]
     columns = [column for column in table.columns if any(column.metric in row.differences for row in rows)]
-    figure, panels = _panels([len(rows)] * len(columns))
+    figure, panels = _panels([[_place(table, row, column) for row in rows] for column in columns])
     for axes, column in zip(panels, columns, strict=True):
         found = [row.differences.get(column.metric) for row in rows]
         axes.axvline(0, color="0.5", linewidth=1)
@@ -103,35 +102,35 @@ def _draw_differences(table: Table) -> Figure:
         for place, difference in enumerate(found):
             if difference:
                 axes.hlines(place, 100 * difference.low, 100 * difference.high, color="black", linewidth=2)
-        title = f"{column.title}: points of % against the evaluation of the mode\nbar: 95 % interval over all faces"
-        _label(axes, [f"{row.title} ({row.mode})" for row in rows], title)
+        title = f"{column.title}: points of %, against the mode's own evaluation\nbar: 95 % interval over all faces"
+        axes.set_title(title, fontsize=_TEXT, loc="right")
     _add_legend(figure, panels[0])
     return figure
 
 
-def _panels(counts: list[int]) -> tuple[Figure, list[Axes]]:
-    """Make a figure with a panel for each number of lines, one below the other."""
-    heights = [1.2 + 0.5 * count for count in counts]
-    figure = Figure(figsize=(7.5, sum(heights) + 0.8), layout="constrained")
-    return figure, list(figure.subplots(len(counts), 1, squeeze=False, height_ratios=heights)[:, 0])
+def _panels(lines: list[list[str]]) -> tuple[Figure, list[Axes]]:
+    """Make a figure with panels one below the other, each with a place for every line's name."""
+    heights = [1.2 + 0.5 * len(names) for names in lines]
+    longest = max(len(part) for names in lines for name in names for part in name.splitlines())
+    figure = Figure(figsize=(5.5 + 0.08 * longest, sum(heights) + 0.8), layout="constrained")
+    panels: list[Axes] = list(figure.subplots(len(lines), 1, squeeze=False, height_ratios=heights)[:, 0])
+    for axes, names in zip(panels, lines, strict=True):
+        axes.set_yticks(range(len(names)), names, fontsize=_TEXT)
+        axes.set_ylim(len(names) - 0.5, -0.5)
+        axes.tick_params(axis="x", labelsize=_TEXT)
+        axes.grid(axis="x", color="0.85")
+        axes.set_axisbelow(True)
+    return figure, panels
 
 
 def _draw_signs(axes: Axes, table: Table, folds: list[Mapping[int, float]], means: list[float]) -> None:
-    """Draw a line's folds and their mean, fractions in percent."""
-    places = range(len(folds))
+    """Draw each line's folds, one below the other so that none hides another, and their mean; fractions in percent."""
+    places = np.arange(len(folds))
     for index, fold in enumerate(table.folds):
         values = [100 * of_fold.get(fold, nan) for of_fold in folds]
-        axes.plot(values, places, label=f"fold {fold}", **_FOLD_STYLES[index % len(_FOLD_STYLES)])
+        below = 0.12 * (index - (len(table.folds) - 1) / 2)
+        axes.plot(values, places + below, label=f"fold {fold}", **_FOLD_STYLES[index % len(_FOLD_STYLES)])
     axes.plot([100 * mean for mean in means], places, linestyle="none", label="mean of the folds", **_MEAN_STYLE)
-
-
-def _label(axes: Axes, lines: list[str], title: str) -> None:
-    axes.set_yticks(range(len(lines)), lines, fontsize=_TEXT)
-    axes.set_ylim(len(lines) - 0.5, -0.5)
-    axes.tick_params(axis="x", labelsize=_TEXT)
-    axes.set_xlabel(title, fontsize=_TEXT)
-    axes.grid(axis="x", color="0.85")
-    axes.set_axisbelow(True)
 
 
 def _add_legend(figure: Figure, axes: Axes) -> None:
