@@ -252,7 +252,8 @@ def test_system_metrics_stop_with_the_run(target: Target, tmp_path: Path, monkey
     monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.1")
     folder = make_run(tmp_path)
     threads = set(threading.enumerate())
-    with pytest.raises(ZeroDivisionError), tracking.follow(target, folder):
+    with pytest.raises(ZeroDivisionError), tracking.follow(target, folder) as send:
+        send()
         assert {thread.name for thread in set(threading.enumerate()) - threads} == {"SystemMetricsMonitor"}
         deadline = time.monotonic() + 90
         while time.monotonic() < deadline and "system/cpu_utilization_percentage" not in metric_names(target, folder):

@@ -80,7 +80,7 @@ def follow(
     Set the done mark or write failed.json inside the block: a run left with neither is shown as KILLED until resumed.
     Whatever the server does, the run goes on: the first error is logged, and only the end is tried again.
     """
-    lines, trouble = 0, False
+    lines, trouble, watched = 0, False, not system_metrics
 
     def attempt(action: Callable[[], Any]) -> Any:
         nonlocal trouble
@@ -93,16 +93,18 @@ def follow(
             trouble = True
 
     def send() -> None:
-        nonlocal lines
+        nonlocal lines, watched
         if not trouble:
             lines = attempt(lambda: mirror(target, folder, parent=parent, after=lines)) or lines
+        # After the first point of the curve: MLflow's compare page opens with the metric that came first.
+        if lines and not watched and not trouble:
+            watched = True
+            attempt(lambda: stack.enter_context(system_metrics_of(target, folder)))
 
     try:
         with mlflow_settings(**IMPATIENT), ExitStack() as stack:
             # What this sends of the history does not count: a resumed run may drop lines before it goes on.
             attempt(lambda: mirror(target, folder, parent=parent))
-            if system_metrics and not trouble:
-                attempt(lambda: stack.enter_context(system_metrics_of(target, folder)))
             yield send
     finally:
         attempt(lambda: _leave(target, folder, parent, lines))
