@@ -57,7 +57,7 @@ class Cost:
 
 def make_copy(work: Path, folds: Path, faces: int | None) -> list[Path]:
     """Write Adience's folder below `work`, leaving the files that are there; return its images, `faces` at most."""
-    from agegender.data.adience import read_adience  # here, so that the processes that are started do without
+    from agegender.data.readers.adience import read_adience  # here, so that the processes that are started do without
     from agegender.verbs.prepare import draw
 
     drawn = sorted(Path(draw(str(work / "drawn"), **DRAWN)).rglob("*.jpg"))

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from agegender.data.build import build_pack
-from agegender.data.generated import generate
 from agegender.data.manifest import read_rows
+from agegender.data.readers.generated import generate
 
 DRAWN = {"faces": 120, "users": 20, "size": 64, "seed": 0}
 

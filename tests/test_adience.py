@@ -6,8 +6,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from agegender.data.adience import HEADER, read_adience
 from agegender.data.manifest import missing_images, read_manifest
+from agegender.data.readers.adience import HEADER, read_adience
 from agegender.data.source import open_source
 from agegender.errors import UserError
 from test_adience_lists import write_lists

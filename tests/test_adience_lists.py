@@ -5,11 +5,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from agegender.data.adience import read_adience
-from agegender.data.adience_lists import KINDS
 from agegender.data.counts import count
 from agegender.data.manifest import digest
 from agegender.data.protocols import PROTOCOLS, apply_protocol, fitting
+from agegender.data.readers.adience import read_adience
+from agegender.data.readers.adience_lists import KINDS
 from agegender.data.splits import split
 from agegender.errors import UserError
 

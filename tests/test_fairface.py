@@ -10,10 +10,10 @@ import pytest
 from hydra import compose, initialize_config_dir
 from PIL import Image
 
-from agegender.data.fairface import read_fairface
 from agegender.data.manifest import digest, read_manifest
 from agegender.data.pack import Pack
 from agegender.data.protocols import PROTOCOLS, apply_protocol
+from agegender.data.readers.fairface import read_fairface
 from agegender.data.splits import split
 from agegender.errors import UserError
 from agegender.metrics import evaluate, face_values

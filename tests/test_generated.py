@@ -11,10 +11,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from agegender.data.drawn.casting import GROUP_ROWS, plan_faces
-from agegender.data.drawn.face import draw_face
-from agegender.data.drawn.traits import draw_nuisance, draw_traits
-from agegender.data.generated import generate, is_generated
+from agegender.data.readers.drawn.casting import GROUP_ROWS, plan_faces
+from agegender.data.readers.drawn.face import draw_face
+from agegender.data.readers.drawn.traits import draw_nuisance, draw_traits
+from agegender.data.readers.generated import generate, is_generated
 from agegender.errors import UserError
 
 FACES, USERS, SIZE = 400, 40, 32

@@ -4,11 +4,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from agegender.data.adience import read_adience
 from agegender.data.manifest import digest
 from agegender.data.protocols import apply_protocol
+from agegender.data.readers.adience import read_adience
+from agegender.data.readers.utkface import read_utkface
 from agegender.data.splits import assert_disjoint, split
-from agegender.data.utkface import read_utkface
 from agegender.errors import UserError
 
 DATA = Path(__file__).parents[2] / "shared" / "data"

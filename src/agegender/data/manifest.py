@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from agegender.data.adience import read_adience
-from agegender.data.adience_lists import KINDS
-from agegender.data.fairface import read_fairface
 from agegender.data.protocols import apply_protocol
+from agegender.data.readers import Dropped
+from agegender.data.readers.adience import read_adience
+from agegender.data.readers.adience_lists import KINDS
+from agegender.data.readers.fairface import read_fairface
+from agegender.data.readers.utkface import read_utkface
 from agegender.data.source import Source, open_source
-from agegender.data.utkface import Dropped, read_utkface
 from agegender.errors import UserError
 
 # A data set's reader: root and its own options -> all rows, and what was dropped and why.

@@ -4,9 +4,9 @@ import pandas as pd
 
 from agegender.data.adience_protocols import ADIENCE_PROTOCOLS
 from agegender.data.counts import check_counts
-from agegender.data.fairface import FOLD_RULE
 from agegender.data.labels import group_of_years
 from agegender.data.protocol import Protocol
+from agegender.data.readers.fairface import FOLD_RULE
 from agegender.data.splits import first_share
 from agegender.errors import UserError
 from agegender.tasks import get_task

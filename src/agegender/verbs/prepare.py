@@ -54,7 +54,7 @@ def prepare(config: DictConfig) -> None:
 
 def draw(root: str, **arguments: int) -> str:
     """Draw the generated faces, unless the very same ones are there, and return where they are."""
-    from agegender.data.generated import generate, is_generated
+    from agegender.data.readers.generated import generate, is_generated
 
     if not is_generated(Path(root), **arguments):
         generate(Path(root), **arguments)  # type: ignore[arg-type]

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from agegender.data.readers import Dropped
 from agegender.data.source import Folder, Source, hash_of, open_source
 from agegender.data.splits import FOLDS, rank_in_strata
-from agegender.data.utkface import Dropped
 from agegender.errors import UserError
 from agegender.tasks import TASKS
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from agegender.data.adience_lists import read_lists
 from agegender.data.labels import group_of_label
+from agegender.data.readers.adience_lists import read_lists
 from agegender.data.source import Source, open_source
 from agegender.errors import UserError
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from agegender.data.drawn.traits import Colour, Nuisance, Traits
+from agegender.data.readers.drawn.traits import Colour, Nuisance, Traits
 
 Points = NDArray[np.float64]
 

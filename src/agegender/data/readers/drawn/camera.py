@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from agegender.data.drawn.traits import Nuisance, Traits
+from agegender.data.readers.drawn.traits import Nuisance, Traits
 
 Floats = NDArray[np.floating[Any]]
 

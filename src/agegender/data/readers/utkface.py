@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from agegender.data.labels import YEARS_TO_GROUP, group_of_years
+from agegender.data.readers import Dropped
 from agegender.data.source import hash_of, open_source
 from agegender.data.splits import FOLDS, rank_in_strata
 from agegender.errors import UserError
@@ -15,9 +16,6 @@ MAX_AGE = 116
 
 # age_gender_race_datetime; real copies have a blank or 'jpg' after the date. Race is part of the form, never a label.
 NAME = r"(?:^|/)(?P<age_years>\d{1,3})_(?P<gender>[01])_\d_\d+[^/_]*\.(?i:jpe?g|png|webp|bmp|tiff?|gif)$"
-
-Dropped = dict[str, list[str]]
-"""Reason -> names of the files that were left out for it, at least one."""
 
 
 def read_utkface(root: Path, *, groups: str = "partition") -> tuple[pd.DataFrame, Dropped]:

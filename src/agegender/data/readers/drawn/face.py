@@ -3,9 +3,9 @@
 import numpy as np
 from PIL import Image
 
-from agegender.data.drawn.camera import draw_background, photograph, shade
-from agegender.data.drawn.pen import Pen, Points, bend, bernstein, both, closed, oval
-from agegender.data.drawn.traits import GREY, Colour, Nuisance, Traits, mix
+from agegender.data.readers.drawn.camera import draw_background, photograph, shade
+from agegender.data.readers.drawn.pen import Pen, Points, bend, bernstein, both, closed, oval
+from agegender.data.readers.drawn.traits import GREY, Colour, Nuisance, Traits, mix
 
 BLACK: Colour = (12, 10, 10)
 WHITE: Colour = (242, 238, 233)

@@ -13,9 +13,9 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from agegender.data.drawn.casting import FOLDS, Face, plan_faces
-from agegender.data.drawn.face import draw_face
-from agegender.data.drawn.traits import draw_nuisance, draw_traits
+from agegender.data.readers.drawn.casting import FOLDS, Face, plan_faces
+from agegender.data.readers.drawn.face import draw_face
+from agegender.data.readers.drawn.traits import draw_nuisance, draw_traits
 from agegender.errors import UserError
 
 VERSION = 1  # of the drawing and the labels: raised whenever the same arguments would give other files
