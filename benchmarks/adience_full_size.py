@@ -101,10 +101,10 @@ def noise_tile() -> NDArray[np.float32]:
 
 
 def measure(work: Path, *words: str) -> Cost:
-    """Run a command in `work`, its output shown; CalledProcessError when it fails."""
+    """Run a command in `work`, its output shown on the error stream; CalledProcessError when it fails."""
     print(f"$ agegender {' '.join(words)}", file=sys.stderr)
     started, memory = time.perf_counter(), 0
-    process = psutil.Popen([*AGEGENDER, *words], cwd=work)
+    process = psutil.Popen([*AGEGENDER, *words], cwd=work, stdout=sys.stderr)
     while process.poll() is None:
         memory = max(memory, resident(process))
         time.sleep(SAMPLE_SECONDS)
