@@ -33,7 +33,7 @@ def test_parameters_and_macs_are_torchvisions_less_what_is_left_out() -> None:
 def test_the_trunk_is_torchvisions_with_scales_of_one() -> None:
     torch.manual_seed(0)
     trunk = create_model("inception_v3", ("age",)).backbone.train()
-    images = torch.randn(4, 3, 227, 227)
+    images = torch.randn(4, 3, 139, 139)
     for norm in trunk.modules():
         if isinstance(norm, nn.BatchNorm2d):
             norm.momentum = 1.0

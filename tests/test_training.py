@@ -82,8 +82,15 @@ def test_an_interrupted_run_ends_as_if_it_had_not_been(
         with pytest.raises(Cut):
             train(config)
     assert folder.state == "failed"
-    assert newest_checkpoint(folder.checkpoints)[1] == 4
+    newest, step = newest_checkpoint(folder.checkpoints)
+    assert newest and step == 4
+    before = torch.load(newest, weights_only=True)
+    elapsed = before["callbacks"]["Timer"]["time_elapsed"]
+    assert elapsed["train"] > 0
+    elapsed["train"] += 1000
+    torch.save(before, newest)
     train(config)
+    assert 1000 < folder.read("metrics")["seconds"] < 1000 + 600, "the seconds before the resume count"
     assert folder.state == "done"
     assert folder.predictions.read_bytes() == whole.predictions.read_bytes()
     ours, theirs = ([json.loads(x) for x in f.history.read_text().splitlines()] for f in (folder, whole))

@@ -10,7 +10,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
-from pytorch_lightning.callbacks import Callback, RichProgressBar
+from pytorch_lightning.callbacks import Callback, RichProgressBar, Timer
 from safetensors.torch import load_file, save_file
 
 from agegender.data.batches import EvaluationBatches, Faces, TrainingBatches, loader
@@ -39,18 +39,19 @@ def fit(config: DictConfig, pack: Pack, folder: RunFolder, mirror: Callable[[], 
 
     Goes on from the newest checkpoint in the folder when there is one.
     """
-    started = time.monotonic()
     pl.seed_everything(config.seed, workers=True, verbose=False)
     parts = faces_of(config, pack)
     module = FaceModule(build_network(config), plain(config.recipe), config.seed)
-    twin = trained_twin(config, folder)
+    twin, timer = trained_twin(config, folder), Timer()
     with quiet_lightning():
         if twin:
             log.info("%s: evaluating the weights of %s", folder.identity, twin.identity)
             module.network.load_state_dict(load_file(twin.weights))
         else:
-            module.load_state_dict(_train(config, module, parts, folder, mirror))
+            module.load_state_dict(_train(config, module, parts, folder, mirror, timer))
+        started = time.monotonic()
         predictions = predict(config, module, parts)
+    seconds = timer.time_elapsed() + time.monotonic() - started  # the timer knows what came before a resume
     scores = evaluate(predictions, tasks_of(config))
     validation = (
         selected_validation(folder.history, get_mode(config.mode).select, config.recipe.steps) if not twin else {}
@@ -60,7 +61,7 @@ def fit(config: DictConfig, pack: Pack, folder: RunFolder, mirror: Callable[[], 
     folder.write_text("predictions.csv", predictions_text(predictions))
     folder.write(
         "metrics",
-        {f"test/{k}": v for k, v in scores.items()} | validation | counts | {"seconds": time.monotonic() - started},
+        {f"test/{k}": v for k, v in scores.items()} | validation | counts | {"seconds": seconds},
     )
     if twin and evaluation_of(config).statistics != "reestimated":
         folder.write("weights", {"trained_by": twin.identity})
@@ -114,6 +115,7 @@ def _train(
     parts: dict[str, Faces],
     folder: RunFolder,
     mirror: Callable[[], None] | None,
+    timer: Timer,
 ) -> dict[str, Any]:
     """Train to the last step and return the weights that the mode selects: best on validation, or last."""
     recipe, size = config.recipe, config.system.model.input_size
@@ -131,7 +133,7 @@ def _train(
         start=start,
     )
     validation = EvaluationBatches(parts["validation"], size=size, batch_size=EVALUATION_BATCH)
-    trainer = build_trainer(config, folder, mirror, checkpointing(folder.checkpoints))
+    trainer = build_trainer(config, folder, mirror, [*checkpointing(folder.checkpoints), timer])
     with stopped_by_ctrl_c(), disk_full_explained(folder.checkpoints):
         trainer.fit(
             module,
