@@ -79,7 +79,7 @@ def test_each_verb_explains_itself_without_loading_torch(verb: str, tmp_path: Pa
     ("words", "message"),
     [
         (["trian"], "did you mean 'train'?"),
-        (["train", "system=lmtcnn"], "system=lmtcnn: there is no such system; choose from levi_hassner_bn"),
+        (["train", "system=lmtcnn"], "system=lmtcnn: there is no such system; choose from inception_v3"),
         (
             ["train", "experiment=lmtcn"],
             "experiment=lmtcn: there is no such experiment; choose from demo, leaks, lmtcnn, quirks",
@@ -169,9 +169,12 @@ def test_a_report_takes_the_words_of_the_sweep(swept: Path) -> None:
     agegender("report", "experiment=demo", "fold=0,1", "folder=reports/two folds", *SHORT, cwd=swept)
     text = (swept / "reports" / "two folds" / "table.md").read_text()
     assert "missing" not in text
+    agegender("report", "experiment=demo", "fold=0,1", "evaluation.look=resize,flip", *SHORT, cwd=swept)
+    assert "look flip" in (swept / "reports" / "demo" / "table.md").read_text()
+    assert "swept: []" in agegender("report", "--cfg", "job", cwd=swept)
     refusal = one_sentence(agegender("report", "experiment=demo", "fold=2,3", "seed=1,2", cwd=swept, status=2))
     assert "none of the 8 runs" in refusal
-    assert 'agegender train -m experiment=demo fold="2,3" seed="1,2"' in refusal
+    assert "agegender train -m experiment=demo fold=2,3 seed=1,2" in refusal
 
 
 def test_runs_are_sent_elsewhere_once(swept: Path) -> None:

@@ -250,9 +250,12 @@ def test_a_resumed_run_goes_on_in_the_same_place(target: Target, tmp_path: Path)
 
 def test_system_metrics_stop_with_the_run(target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.1")
-    folder = make_run(tmp_path)
+    folder = make_run(tmp_path, lines=0)
     threads = set(threading.enumerate())
     with pytest.raises(ZeroDivisionError), tracking.follow(target, folder) as send:
+        send()
+        assert set(threading.enumerate()) == threads, "the curve comes first"
+        add_history(folder, 0, 1)
         send()
         assert {thread.name for thread in set(threading.enumerate()) - threads} == {"SystemMetricsMonitor"}
         deadline = time.monotonic() + 90

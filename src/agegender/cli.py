@@ -69,9 +69,8 @@ def run(verb: str, overrides: Sequence[str]) -> None:
         if verb in WITH_EXPERIMENT:
             from agegender.experiments import gathered, narrowed, swept_by
 
-            if verb == "report":
-                overrides = gathered(overrides)
-            sys.argv[1:] = [*overrides, *narrowed(overrides, swept_by(overrides))]
+            words = gathered(overrides) if verb == "report" else overrides
+            sys.argv[1:] = [*words, *narrowed(overrides, swept_by(overrides))]
         module.main()
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(one_sentence(error)) from None

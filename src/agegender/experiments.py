@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
 # A protocol reads one kind of data, so choosing other data on the command line lets go of the experiment's protocol.
 FOLLOWS = {"data": ("protocol",)}
-
-GATHERED = "++hydra.sweeper.params."
 
 
 @dataclass(frozen=True)
@@ -55,16 +54,17 @@ def narrowed(overrides: Sequence[str], swept: Mapping[str, str]) -> list[str]:
 
 
 def gathered(overrides: Sequence[str]) -> list[str]:
-    """Make a sweep (`fold=0,1`) one of the experiment's, for `report`, which is one job that looks at many.
+    """Put the sweeps of a command line (`fold=0,1`) into its setting `swept`, for a verb that is one job about many."""
+    swept = [word for word in overrides if _is_sweep(word)]
+    return [*(word for word in overrides if word not in swept), *([f"swept={json.dumps(swept)}"] if swept else [])]
 
-    Whatever else stands on the command line stays as it is.
-    """
-    words = []
-    for word in overrides:
-        swept = not word.startswith("-") and OverridesParser.create().parse_override(word).is_sweep_override()
-        key, _, value = word.lstrip("+").partition("=")
-        words.append(f'{GATHERED}{key}="{value}"' if swept else word)
-    return words
+
+def _is_sweep(word: str) -> bool:
+    """Whether a word is an override with several values; a flag, or what Hydra cannot read, is left to Hydra."""
+    try:
+        return "=" in word and OverridesParser.create().parse_override(word).is_sweep_override()
+    except HydraException:
+        return False
 
 
 def expand(overrides: Sequence[str], params: Mapping[str, str] | None) -> list[list[str]]:

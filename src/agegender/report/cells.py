@@ -90,6 +90,7 @@ class Scored(NamedTuple):
     """The predictions of one finished run, and their metrics."""
 
     fold: int
+    seed: int
     run: str
     metrics: Mapping[str, float]
     predictions: pd.DataFrame

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import nan
+
+import numpy as np
 
 from agegender import metrics, statistics
-from agegender.report.cells import Cell, Column, Scored, clusters_of, labelled
+from agegender.report.cells import Column, Scored, clusters_of, labelled
 from agegender.tasks import TASKS
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A metric under one evaluation minus the same metric under the mode's own, over the folds that both have.
+    """A metric under one evaluation minus the same metric under the mode's own, over the runs that both have.
 
+    `folds` has each fold's difference (mean over seeds), `runs` the `n` faces' runs of which `expected` were to be.
     `mean` and `sd` (ddof 1) run over `folds`; `pooled` is the difference over all faces together and `low` to `high`
     its 95 % interval (subjects resampled, both evaluations of a subject together).
     """
@@ -24,18 +28,40 @@ class Difference:
     pooled: float
     low: float
     high: float
+    n: int
+    runs: tuple[str, ...]
+    expected: int
+
+    @property
+    def done(self) -> int:
+        """The number of runs that both evaluations have."""
+        return len(self.runs)
+
+    @property
+    def complete(self) -> bool:
+        """Whether no run is missing."""
+        return self.done == self.expected
 
 
-def build_difference(
-    column: Column, ours: Cell, theirs: Cell, our_runs: Sequence[Scored], their_runs: Sequence[Scored]
-) -> Difference | None:
-    """Compare two evaluations of a system in a column whose metric is a mean over faces; None without a common fold."""
-    folds = {fold: ours.folds[fold] - theirs.folds[fold] for fold in ours.folds if fold in theirs.folds}
-    if not folds:
-        return None
+def build_difference(column: Column, ours: Sequence[Scored], theirs: Sequence[Scored], expected: int) -> Difference:
+    """Compare two evaluations of a system, run by run, in a column whose metric is a mean over faces.
+
+    Only runs count whose fold and seed both have; without any the numbers are NaN. `expected`: how many were to be.
+    """
+    base = {(run.fold, run.seed): run for run in theirs if column.metric in run.metrics}
+    shared = [run for run in ours if column.metric in run.metrics and (run.fold, run.seed) in base]
+    if not shared:
+        return Difference({}, nan, nan, nan, nan, nan, 0, (), expected)
+    gaps: dict[int, list[float]] = {}
+    for run in shared:
+        gap = run.metrics[column.metric] - base[run.fold, run.seed].metrics[column.metric]
+        gaps.setdefault(run.fold, []).append(gap)
+    folds = {fold: float(np.mean(values)) for fold, values in gaps.items()}
     mean, sd = statistics.fold_summary(list(folds.values()))
     task = TASKS[column.task]
-    sides = [labelled(task.name, [run for run in runs if run.fold in folds]) for runs in (our_runs, their_runs)]
+    sides = [labelled(task.name, runs) for runs in (shared, [base[run.fold, run.seed] for run in shared])]
     values = [metrics.face_values(faces, task, column.kind) for faces in sides]
     low, high = statistics.paired_bootstrap(values[0], clusters_of(sides[0]), values[1], clusters_of(sides[1]))
-    return Difference(folds, mean, sd, float(values[0].mean() - values[1].mean()), low, high)
+    pooled = float(values[0].mean() - values[1].mean())
+    runs = tuple(run.run for run in shared)
+    return Difference(folds, mean, sd, pooled, low, high, len(values[0]), runs, expected)

@@ -35,11 +35,11 @@ def draw_figures(table: Table) -> dict[str, tuple[str, Figure]]:
     columns = [column for column in table.columns if column.metric in HEADLINES and _predicting(table, column)]
     if columns:
         figures["folds.png"] = ("Every fold across the systems", _draw_folds(table, columns))
-    if any(row.differences for row in table.rows):
+    if any(each.folds for row in table.rows for each in row.differences.values()):
         figures["differences.png"] = ("What the evaluation changes", _draw_differences(table))
     for row in table.rows:
         for task, counts in row.confusion.items():
-            # The matrix of the same weights under another evaluation looks the same.
+            # One system's matrix is enough; what its other evaluations change is in a figure of its own.
             if counts.sum() and not row.differences:
                 title = f"{row.title} ({row.mode}): {TASKS[task].title}"
                 figures[f"confusion_{row.key}_{task}.png"] = (title, _draw_confusion(row, task))
@@ -92,16 +92,15 @@ def _draw_folds(table: Table, columns: list[Column]) -> Figure:
 
 def _draw_differences(table: Table) -> Figure:
     """Draw a panel per headline: variants from top to bottom, the folds' differences, the interval of all faces."""
-    rows = [row for row in table.rows if row.differences]
-    columns = [column for column in table.columns if any(column.metric in row.differences for row in rows)]
-    figure, panels = _panels([[_place(table, row, column) for row in rows] for column in columns])
+    rows = {column: [row for row in table.rows if column.metric in row.differences] for column in table.columns}
+    columns = [column for column in table.columns if rows[column]]
+    figure, panels = _panels([[_place(table, row, column) for row in rows[column]] for column in columns])
     for axes, column in zip(panels, columns, strict=True):
-        found = [row.differences.get(column.metric) for row in rows]
+        found = [row.differences[column.metric] for row in rows[column]]
         axes.axvline(0, color="0.5", linewidth=1)
-        _draw_signs(axes, table, [d.folds if d else {} for d in found], [d.mean if d else nan for d in found])
-        for place, difference in enumerate(found):
-            if difference:
-                axes.hlines(place, 100 * difference.low, 100 * difference.high, color="black", linewidth=2)
+        _draw_signs(axes, table, [each.folds for each in found], [each.mean for each in found])
+        for place, each in enumerate(found):
+            axes.hlines(place, 100 * each.low, 100 * each.high, color="black", linewidth=2)
         title = f"{column.title}: points of %, against the mode's own evaluation\nbar: 95 % interval over all faces"
         axes.set_title(title, fontsize=_TEXT, loc="right")
     _add_legend(figure, panels[0])

@@ -6,9 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import isnan
+from typing import TypeVar
 
 from agegender.report.cells import COLUMNS, HEADLINES, Cell, Column
 from agegender.report.dialects import Dialect
+from agegender.report.differences import Difference
 from agegender.report.published import Published, why_not_comparable
 from agegender.report.table import Row, Table, best_rows
 
@@ -26,7 +28,8 @@ _POOLED_NOTES = (
 _DIFFERENCES_NOTES = (
     "Each row against the same system evaluated as its mode says, in points of percent: mean and sample standard "
     "deviation of the folds' differences, and the difference over all faces with the 95 % interval of a bootstrap that "
-    "draws whole subjects (or single faces where subjects are unknown), each with its answers under both evaluations.",
+    "draws whole subjects (or single faces where subjects are unknown), each with its answers under both evaluations. "
+    "It covers the choice of the test faces, not of training faces and seed, of which the folds' spread shows a part.",
 )
 _FOLDS_NOTES = ("In percent; in parentheses the number of labelled test faces. Other metrics by fold: table.csv.",)
 _VALIDATION_NOTES = (
@@ -35,8 +38,11 @@ _VALIDATION_NOTES = (
     "no estimate of the right one, and never the one to quote.",
 )
 _PUBLISHED_NOTES = (
-    "Numbers as their sources print them. Ours stand beside them only where data, protocol and metric are the same.",
+    "Numbers as their sources print them. Ours stand beside them only where data, test faces and metric are "
+    "the same; the authors' own lists test the faces of the rule they are lists of.",
 )
+
+Told = TypeVar("Told", Cell, Difference)
 
 
 @dataclass(frozen=True)
@@ -116,20 +122,21 @@ def points(value: float) -> str:
 
 
 def _differences_grid(table: Table, columns: Sequence[Column], dialect: Dialect) -> Grid:
-    def words(row: Row, column: Column) -> list[str]:
-        found = row.differences.get(column.metric)
-        if found is None:
-            return [dialect.dash] * 2
-        spread = "" if isnan(found.sd) else f"{dialect.plus_minus}{100 * found.sd:.1f}"
-        low, high, mean, pooled = map(dialect.escape, map(points, (found.low, found.high, found.mean, found.pooled)))
-        return [mean + spread, f"{pooled} [{low} {dialect.to} {high}]"]
+    def folds(found: Difference) -> str:
+        mean = dialect.escape(points(found.mean))
+        return mean if isnan(found.sd) else f"{mean}{dialect.plus_minus}{100 * found.sd:.1f}"
 
-    body = [
-        [dialect.escape(row.title), row.mode, *(word for column in columns for word in words(row, column))]
-        for row in table.rows
-        if row.differences
-    ]
-    head = [f"{column.title}, {part}" for column in columns for part in ("folds", "all faces")]
+    def faces(found: Difference) -> str:
+        pooled, low, high = map(dialect.escape, map(points, (found.pooled, found.low, found.high)))
+        return f"{pooled} [{low} {dialect.to} {high}]"
+
+    body = []
+    for row in (row for row in table.rows if row.differences):
+        found = [row.differences.get(column.metric) for column in columns]
+        words = [_told(each, say, row, dialect) for each in found for say in (folds, faces)]
+        counts = dict.fromkeys(f"{each.n:,}" for each in found if each)
+        body.append([_name(row, table, dialect), dialect.escape(row.mode), *words, " / ".join(counts)])
+    head = [*(f"{column.title}, {part}" for column in columns for part in ("folds", "all faces")), "n"]
     names = [dialect.escape(word) for word in ["system", "mode", *head]]
     title = "What the evaluation changes"
     return Grid("differences", title, names, body, _DIFFERENCES_NOTES, "ll" + "r" * len(head))
@@ -178,21 +185,27 @@ def _systems_grid(
     """Lay out a line per system and one for the majority baseline, their numbers said by `line`."""
     body = []
     for row in [*table.rows, table.baseline]:
-        flag = dialect.dagger if _is_of_other_commit(row, table) else ""
-        body.append([dialect.escape(row.title) + flag, dialect.escape(row.mode) or dialect.dash, *line(row)])
+        body.append([_name(row, table, dialect), dialect.escape(row.mode) or dialect.dash, *line(row)])
     words = [dialect.escape(word) for word in ["system", "mode", *head]]
     return Grid(name, title, words, body, notes, "ll" + "r" * len(head))
 
 
 def _words(row: Row, column: Column, say: Callable[[Cell], str], dialect: Dialect) -> str:
-    """Say what a cell holds and what it lacks: not predicted and missing are different things."""
-    cell = row.cells.get(column.metric)
-    if cell is None:
+    return _told(row.cells.get(column.metric), say, row, dialect)
+
+
+def _told(found: Told | None, say: Callable[[Told], str], row: Row, dialect: Dialect) -> str:
+    """Say what is there and what it lacks: not predicted and missing are different things."""
+    if found is None:
         return dialect.dash
-    progress = f"({cell.done}/{cell.expected} {'runs' if len(row.seeds) > 1 else 'folds'})"
-    if not cell.folds:
+    progress = f"({found.done}/{found.expected} {'runs' if len(row.seeds) > 1 else 'folds'})"
+    if not found.folds:
         return f"missing {progress}"
-    return say(cell) if cell.complete else f"{say(cell)} {progress}"
+    return say(found) if found.complete else f"{say(found)} {progress}"
+
+
+def _name(row: Row, table: Table, dialect: Dialect) -> str:
+    return dialect.escape(row.title) + (dialect.dagger if _is_of_other_commit(row, table) else "")
 
 
 def _count(row: Row) -> str:

@@ -72,10 +72,10 @@ def to_csv(table: Table) -> str:
                 lines = _csv_lines(table, column.metric, row.cells[column.metric])
                 writer.writerows([row.system, row.mode, row.variant, *line] for line in lines)
         for metric, found in row.differences.items():
-            name = [row.system, row.mode, row.variant]
+            name, end = [row.system, row.mode, row.variant], [str(found.n), " ".join(found.runs)]
             mean, sd, pooled, low, high = map(_exactly, (found.mean, found.sd, found.pooled, found.low, found.high))
-            writer.writerow([*name, "mean difference", metric, mean, sd, "", "", "", ""])
-            writer.writerow([*name, "pooled difference", metric, pooled, "", low, high, "", ""])
+            writer.writerow([*name, "mean difference", metric, mean, sd, "", "", *end])
+            writer.writerow([*name, "pooled difference", metric, pooled, "", low, high, *end])
     return text.getvalue()
 
 

@@ -71,7 +71,7 @@ def build_table(records: Sequence[Record], published: Sequence[Published], facts
     """Put the records of an experiment into one table.
 
     A row is a system in a mode and an evaluation; its seeds are averaged within each fold. Published numbers are set
-    beside ours only where data set, protocol and metric match and the data are whole (no fact "partial"). UserError
+    beside ours only where data set, test faces and metric match and the data are whole (no fact "partial"). UserError
     without records, or when they span several data sets or protocols, whose numbers must not share a table.
     """
     if not records:
@@ -92,8 +92,8 @@ def build_table(records: Sequence[Record], published: Sequence[Published], facts
     rows = {key: _row(group, one_mode=len(modes[key[0]]) == 1) for key, group in groups.items()}
     for (system, mode, variant), row in rows.items():
         base = (system, mode, "")
-        if variant and base in rows:
-            rows[system, mode, variant] = _compared(row, rows[base], groups[system, mode, variant], groups[base])
+        if variant and base in rows and _same_training(groups[system, mode, variant][0], groups[base][0]):
+            rows[system, mode, variant] = _compared(row, groups[system, mode, variant], groups[base])
     tasks = {task for row in rows.values() for task in row.tasks}
     folds = tuple(sorted({record.job.fold for record in records}))
     return Table(
@@ -173,19 +173,26 @@ def _row(records: Sequence[Record], one_mode: bool) -> Row:
     )
 
 
-def _compared(row: Row, base: Row, records: Sequence[Record], base_records: Sequence[Record]) -> Row:
+def _same_training(record: Record, other: Record) -> bool:
+    """Whether two rows differ in nothing but how the test faces are put before the network."""
+    apart = {"evaluation", "fold", "seed"}
+    ours, theirs = ({k: v for k, v in r.job.keys.items() if k not in apart} for r in (record, other))
+    return ours == theirs
+
+
+def _compared(row: Row, records: Sequence[Record], base_records: Sequence[Record]) -> Row:
     ours, theirs = _scored(records), _scored(base_records)
     found = {
-        column.metric: build_difference(column, row.cells[column.metric], base.cells[column.metric], ours, theirs)
+        column.metric: build_difference(column, ours, theirs, len(records))
         for column in COLUMNS
         if column.metric in HEADLINES and column.metric in row.cells
     }
-    return replace(row, differences={metric: difference for metric, difference in found.items() if difference})
+    return replace(row, differences=found)
 
 
 def _scored(records: Sequence[Record]) -> list[Scored]:
     done = [record for record in records if record.state == "done"]
-    return [Scored(r.job.fold, r.job.identity, r.metrics or {}, _predictions(r)) for r in done]
+    return [Scored(r.job.fold, r.job.seed, r.job.identity, r.metrics or {}, _predictions(r)) for r in done]
 
 
 def _predictions(record: Record) -> pd.DataFrame:
@@ -218,7 +225,7 @@ def _constant(task: str, record: Record) -> Scored:
     frequency = np.bincount(truth, minlength=len(TASKS[task].labels)) / len(truth)
     answer = {f"{task}_p{label}": share for label, share in enumerate(frequency)}
     constant = faces.assign(**answer, **{f"{task}_pred": int(frequency.argmax())})
-    return Scored(record.job.fold, record.job.identity, metrics.evaluate(constant, [task]), constant)
+    return Scored(record.job.fold, record.job.seed, record.job.identity, metrics.evaluate(constant, [task]), constant)
 
 
 def _hardware(record: Record) -> str:

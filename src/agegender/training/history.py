@@ -4,6 +4,7 @@ import json
 import time
 from argparse import Namespace
 from collections.abc import Callable, Mapping
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ class History(Logger):
     def __init__(self, path: Path, mirror: Callable[[], None] | None = None, every_seconds: float = 10.0):
         super().__init__()
         self.path, self.mirror, self.every_seconds = path, mirror, every_seconds
-        self._mirrored = time.monotonic()
+        self._mirrored = -inf  # the first line is sent at once
 
     @property
     def name(self) -> str:

@@ -22,7 +22,7 @@ def main(config: DictConfig) -> None:
 
 def report(config: DictConfig) -> None:
     """List the jobs, read their run folders, write the report."""
-    from agegender.experiments import GATHERED, list_jobs, pack_of
+    from agegender.experiments import list_jobs, pack_of
     from agegender.report.caption import caption
     from agegender.report.records import load_records
     from agegender.report.write import write_report
@@ -31,12 +31,12 @@ def report(config: DictConfig) -> None:
     experiment = hydra_config.runtime.choices.get("experiment")
     if not experiment:
         raise UserError("report needs an experiment: agegender report experiment=lmtcnn, say")
-    overrides = [o for o in hydra_config.overrides.task if o.split("=", 1)[0] != "folder"]
+    overrides = [o for o in hydra_config.overrides.task if o.split("=", 1)[0] not in ("folder", "swept")]
+    overrides += config.swept
     jobs = list_jobs(overrides, hydra_config.sweeper.params)
     records = load_records(jobs)
     if all(record.state == "missing" for record in records):
-        swept = [o.removeprefix(GATHERED) for o in hydra_config.overrides.hydra if o.startswith(GATHERED)]
-        command = " ".join(["agegender train -m", *overrides, *swept])
+        command = " ".join(["agegender train -m", *overrides])
         raise UserError(
             f"none of the {len(jobs)} runs of experiment={experiment} is in {config.paths.runs}: run {command}"
         )
