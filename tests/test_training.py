@@ -11,6 +11,7 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
+from pytorch_lightning.callbacks import Timer
 from safetensors.torch import load_file
 
 from agegender.data.batches import EvaluationBatches, TrainingBatches
@@ -129,7 +130,7 @@ def test_the_last_two_checkpoints_are_kept_so_that_one_can_be_broken(overrides: 
     set_up(folder, config, identity_keys(config, pack_of(config).digest))
     module = FaceModule(build_network(config), plain(config.recipe), 0)
     with quiet_lightning():
-        _train(config, module, faces_of(config, pack_of(config)), folder, None)
+        _train(config, module, faces_of(config, pack_of(config)), folder, None, Timer())
     assert sorted(file.name for file in folder.checkpoints.glob("step=*")) == ["step=4.ckpt", "step=6.ckpt"]
 
 
