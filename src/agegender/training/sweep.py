@@ -124,8 +124,12 @@ def _conclude(jobs: list[Job], target: Target, parent: str, *, failed: bool) -> 
         table = build_table(load_records(jobs), (), caption(first, pack_of(first), "Results"))
         # MLflow shows the first lines only, until somebody asks for more.
         text = f"{name_best(table)}\n\n{to_markdown(table, {})}"
+        # The metric before the system: MLflow's charts make a section of what stands before the stroke.
         metrics = {
-            f"{row.key}/{name}": cell.mean for row in table.rows for name, cell in row.cells.items() if cell.done
+            f"{column.metric}/{row.key}": row.cells[column.metric].mean
+            for column in table.columns
+            for row in table.rows
+            if column.metric in row.cells and row.cells[column.metric].done
         }
     except UserError as error:
         text = f"There is no one table of these runs: {error}."
