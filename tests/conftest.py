@@ -1,13 +1,19 @@
-"""What several test files share: a small set of drawn faces and its pack, made once per session."""
+"""What several test files share: drawn faces, their pack and an MLflow database, made once per session; Hydra."""
 
-from collections.abc import Callable
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hydra import initialize_config_dir
 
 from agegender.data.build import build_pack
 from agegender.data.manifest import read_rows
 from agegender.data.readers.generated import generate
+from agegender.settings import config_folder
+from agegender.tracking.target import Target, find_target
 
 DRAWN = {"faces": 120, "users": 20, "size": 64, "seed": 0}
 
@@ -40,3 +46,31 @@ def overrides(packs: Path, tmp_path: Path) -> Callable[..., list[str]]:
         return [*here, "trainer.progress=false", "trainer.threads=1", "trainer.accelerator=cpu", *more]
 
     return make
+
+
+@pytest.fixture
+def hydra() -> Iterator[None]:
+    """Lets `compose` find the configuration of the suite."""
+    with initialize_config_dir(config_folder(), version_base="1.3"):
+        yield
+
+
+@pytest.fixture(scope="session")
+def two_starters(tmp_path_factory: pytest.TempPathFactory) -> tuple[Target, list[tuple[int, str]]]:
+    """Where two processes that started at once made their database, and their exit statuses and error streams."""
+    code = (
+        "import sys; from pathlib import Path; from agegender.tracking import server, target;"
+        "server.check_server(target.find_target(None, 'faces', Path(sys.argv[1])))"
+    )
+    runs = tmp_path_factory.mktemp("own") / "my runs"
+    environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
+    command = [sys.executable, "-c", code, str(runs)]
+    started = [subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    errors = [process.communicate(timeout=250)[1] for process in started]
+    outcome = [(process.returncode, error) for process, error in zip(started, errors, strict=True)]
+    return find_target(f"sqlite:///{runs / 'mlflow.db'}", "faces", runs), outcome
+
+
+@pytest.fixture(scope="session")
+def target(two_starters: tuple[Target, list[tuple[int, str]]]) -> Target:
+    return two_starters[0]

@@ -1,12 +1,12 @@
 """How test faces are put before a trained network: each choice against what it should do, on runs made here."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
+from hydra import compose
 from omegaconf import DictConfig
 from torch import nn
 
@@ -16,19 +16,14 @@ from agegender.experiments import pack_of
 from agegender.models.layers import BetaBatchNorm2d
 from agegender.predictions import read_predictions
 from agegender.runs import RunFolder
-from agegender.settings import check, config_folder, run_folder
+from agegender.settings import check, run_folder
 from agegender.training.evaluate import estimation_batches, order_of, reestimate, set_statistics
 from agegender.training.fit import faces_of
 from agegender.verbs.train import train
 
+pytestmark = pytest.mark.usefixtures("hydra")
 Overrides = Callable[..., list[str]]
 WORDS = ("recipe.steps=2", "recipe.batch_size=4", "recipe.validate_every=2", "tracking=none", "mode=faithful")
-
-
-@pytest.fixture(autouse=True)
-def hydra() -> Iterator[None]:
-    with initialize_config_dir(config_folder(), version_base="1.3"):
-        yield
 
 
 def evaluated(overrides: Overrides, *words: str) -> tuple[DictConfig, RunFolder, pd.DataFrame]:

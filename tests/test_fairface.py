@@ -1,5 +1,6 @@
+"""Reading FairFace: its label files and images as published, and copies that spreadsheets and hands have changed."""
+
 import csv
-import io
 import zipfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -7,58 +8,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from hydra import compose, initialize_config_dir
-from PIL import Image
 
 from agegender.data.manifest import digest, read_manifest
-from agegender.data.pack import Pack
-from agegender.data.protocols import PROTOCOLS, apply_protocol
 from agegender.data.readers.fairface import read_fairface
-from agegender.data.splits import split
 from agegender.errors import UserError
-from agegender.metrics import evaluate, face_values
-from agegender.report.caption import caption
-from agegender.report.cells import COLUMNS, HEADLINES
-from agegender.settings import config_folder
 from agegender.tasks import TASKS
-from agegender.verbs.prepare import prepare
+from small_fairface import AGES, HEADER, RACES, TRAIN, VAL, fairface, images, labels, write
 
 REAL = Path(__file__).parents[2] / "shared" / "data" / "fairface"
-TRAIN, VAL = "fairface_label_train.csv", "fairface_label_val.csv"
-HEADER = "file,age,gender,race,service_test"
-AGES = ["0-2", "3-9", "10-19", "20-29", "30-39", "40-49", "50-59", "60-69", "more than 70"]
-RACES = ["White", "Black", "Latino_Hispanic", "East Asian", "Southeast Asian", "Indian", "Middle Eastern"]
-
-
-def jpeg(number: int) -> bytes:
-    file = io.BytesIO()
-    Image.new("RGB", (32, 32), (number % 256, number // 256, 90)).save(file, "JPEG", quality=100)
-    return file.getvalue()
-
-
-def labels(count: int, part: str = "train") -> list[str]:
-    """Lines of a label file in which every stratum has its share."""
-    people = range(count)
-    return [
-        HEADER,
-        *(f"{part}/{i + 1}.jpg,{AGES[i % 9]},{('Male', 'Female')[i // 9 % 2]},{RACES[i % 7]},True" for i in people),
-    ]
-
-
-def write(root: Path, files: Mapping[str, bytes | Sequence[str]]) -> Path:
-    for name, content in files.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_bytes(content if isinstance(content, bytes) else ("\n".join(content) + "\n").encode())
-    return root
-
-
-def images(count: int, part: str = "train") -> dict[str, bytes]:
-    # Content that differs is enough for the reader; only what is packed below must be a picture.
-    return {f"{part}/{i + 1}.jpg": f"{part} {i}".encode() for i in range(count)}
-
-
-def fairface(root: Path, train: Sequence[str], count: int = 20) -> Path:
-    return write(root, {**images(count), TRAIN: train})
 
 
 def zipped(path: Path, files: Mapping[str, bytes]) -> Path:
@@ -235,125 +192,6 @@ def test_rows_and_images_without_each_other_are_counted_and_holes_keep_their_row
     with pytest.raises(UserError, match=r"1 of 10 images are missing .* the first is train/4.jpg: complete the copy"):
         read_manifest("fairface", root)
     assert len(read_manifest("fairface", root, require_images=False)) == 10
-
-
-def test_folds_hold_an_even_share_of_every_stratum(tmp_path: Path) -> None:
-    rows, _ = read_fairface(fairface(tmp_path, labels(703), 703))
-    for strata in (["age_decades", "gender", "race"], ["age_decades", "gender"], ["age_decades"], ["published_part"]):
-        sizes = rows.groupby([*strata, "fold"]).size().unstack("fold", fill_value=0)
-        assert sizes.shape[1] == 5
-        assert (sizes.max(axis=1) - sizes.min(axis=1)).max() <= 1
-
-
-def test_the_dealing_rule_is_the_documented_one(tmp_path: Path) -> None:
-    """By `printf %s 1 | md5sum`: c4.. (1), c8.. (2), ec.. (3), a8.. (4), e4.. (5), 16.. (6), 8f.. (7)."""
-    lines = [HEADER, *(f"train/{i}.jpg,0-2,Female,White,True" for i in range(1, 8))]
-    lines += ["train/8.jpg,0-2,Male,White,True", "train/9.jpg,0-2,Male,Indian,True"]
-    rows, _ = read_fairface(fairface(tmp_path, lines, 9))
-    order = [9, 8, 6, 7, 4, 1, 2, 5, 3]  # male before female, Indian before White, then by md5
-    assert dict(zip(rows["image"], rows["fold"], strict=True)) == {f"train/{n}.jpg": i % 5 for i, n in enumerate(order)}
-
-
-def test_byte_identical_faces_are_one_subject_and_stay_in_one_fold(tmp_path: Path) -> None:
-    copies = {f"train/{i}.jpg": b"the same" for i in (3, 40, 41, 99)}
-    faces = {**images(100), **copies, **images(4, "val"), "val/2.jpg": b"the same"}
-    rows, dropped = read_fairface(write(tmp_path, {**faces, TRAIN: labels(100), VAL: labels(4, "val")}))
-    assert dropped == {}
-    same = rows["subject"] == "train/3.jpg"
-    assert rows.loc[same, "image"].tolist() == list(copies)
-    assert rows.loc[same, "fold"].nunique() == 1
-    assert rows["subject"].notna().sum() == 4
-    for protocol, folds in (("fairface_folds", range(5)), ("fairface_published", [0])):
-        for fold in folds:
-            parts = split(apply_protocol(rows, protocol, "fairface"), fold)
-            assert parts[parts["subject"].notna()]["part"].nunique() == 1
-
-
-@pytest.fixture
-def both_parts(tmp_path: Path) -> pd.DataFrame:
-    files: dict[str, bytes | Sequence[str]] = {
-        **images(300),
-        **images(60, "val"),
-        TRAIN: labels(300),
-        VAL: labels(60, "val"),
-    }
-    return read_fairface(write(tmp_path / "both", files))[0]
-
-
-def test_five_folds_leave_the_published_validation_faces_alone(both_parts: pd.DataFrame) -> None:
-    rows = apply_protocol(both_parts, "fairface_folds", "fairface")
-    assert both_parts["fold"].isna().sum() == 60
-    assert set(rows["image"]) == set(images(300))
-    assert sorted(rows["fold"].unique()) == [0, 1, 2, 3, 4]
-    assert PROTOCOLS["fairface_folds"].age_task == "age_decades"
-
-
-def test_the_published_split_tests_on_the_validation_faces_in_its_only_fold(both_parts: pd.DataFrame) -> None:
-    rows = apply_protocol(both_parts, "fairface_published", "fairface")
-    parts = split(rows, 0)
-    assert set(parts["image"][parts["part"] == "test"]) == set(images(60, "val"))
-    assert set(parts["image"][parts["part"] != "test"]) == set(images(300))
-    assert parts["part"].eq("validation").sum() >= 30
-    assert PROTOCOLS["fairface_published"].folds == 1
-    for fold in (1, 2, 3, 4):
-        with pytest.raises(UserError, match=rf"fold={fold} has no test rows: .* use another fold"):
-            split(rows, fold)
-    only_training = apply_protocol(both_parts[:300], "fairface_published", "fairface")
-    with pytest.raises(UserError, match=r"fold=0 has no test rows: .* a more complete copy"):
-        split(only_training, 0)
-
-
-@pytest.mark.parametrize("name", ["fairface_folds", "fairface_published"])
-def test_a_fraction_keeps_its_share_of_every_stratum_and_nests(both_parts: pd.DataFrame, name: str) -> None:
-    def kept(fraction: float) -> pd.DataFrame:
-        return apply_protocol(both_parts, name, "fairface", fraction=fraction)
-
-    strata = ["fold", "age_decades", "gender"]
-    whole = kept(1.0).groupby(strata).size()
-    assert (kept(0.5).groupby(strata).size() == -(-whole // 2)).all()
-    assert set(kept(0.2)["image"]) < set(kept(0.5)["image"])
-
-
-def test_prepare_counts_what_was_repaired_and_dropped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pictures = {f"train/{i + 1}.jpg": jpeg(9 * i) for i in range(4)}
-    lines = [*labels(4), *labels(2, "val")[1:]]
-    lines = [line.replace(",3-9,", ",03-Sep,").replace(",10-19,", ",Oct-19,") for line in lines]
-    root = write(tmp_path / "a set", {**pictures, TRAIN: lines})
-    with initialize_config_dir(config_folder(), version_base="1.3"):
-        settings = [
-            "data=fairface",
-            f"data.source='{root}'",
-            f"paths.data='{tmp_path}/data'",
-            "data.size=16",
-            "workers=1",
-        ]
-        prepare(compose("prepare", overrides=settings))
-    said = " ".join(capsys.readouterr().err.split())
-    assert f"repaired 2 labels, such as '03-Sep' in {TRAIN}:3" in said
-    assert "dropped 2 faces: row of the published part val, of which no image is here, such as val/1.jpg" in said
-    assert (tmp_path / "data" / "packs" / "fairface-16" / "faces.npy").is_file()
-
-
-def test_a_table_says_how_many_of_the_published_faces_it_is_about(both_parts: pd.DataFrame) -> None:
-    pack = Pack(None, both_parts, "0" * 64, {"missing": 0})  # type: ignore[arg-type]
-    with initialize_config_dir(config_folder(), version_base="1.3"):
-        config = compose("train", overrides=["data=fairface"])
-        assert caption(config, pack, "faces")["partial"] == "300 of 86,744 published faces"
-        config.protocol.name = "fairface_published"
-        assert caption(config, pack, "faces")["partial"] == "360 of 97,698 published faces"
-
-
-def test_the_table_has_a_column_for_every_metric_of_the_nine_groups() -> None:
-    faces = pd.DataFrame({"age_decades_true": [0, 8, 4], "age_decades_pred": [0, 6, 5]})
-    faces = faces.assign(**{f"age_decades_p{label}": 1 / 9 for label in range(9)})
-    metrics = evaluate(faces, ["age_decades"])
-    columns = [column for column in COLUMNS if column.task == "age_decades"]
-    assert {column.metric for column in columns} | {"age_decades_n"} == set(metrics)
-    assert columns[0].title == "age decades exact"
-    assert "age_decades_exact" in HEADLINES
-    for column in columns:
-        mean = face_values(faces, TASKS["age_decades"], column.kind).mean()
-        assert mean == pytest.approx(metrics[column.metric])
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the real FairFace faces are not in ../shared")

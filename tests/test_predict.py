@@ -6,69 +6,33 @@ import json
 import shutil
 import subprocess
 import sys
-import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig
-from PIL import Image
-from torch import nn
+from hydra import compose
 
 from agegender.errors import UserError
-from agegender.experiments import pack_of
-from agegender.models.network import Network
 from agegender.prediction.answers import Answer, TaskAnswer
-from agegender.prediction.detector import crop_box, find_faces, load_detector
-from agegender.prediction.drawing import annotated, draw_copies
+from agegender.prediction.detector import load_detector
 from agegender.prediction.output import render
 from agegender.prediction.pictures import find_images
 from agegender.prediction.trained import find_run, load
 from agegender.predictions import read_predictions
 from agegender.runs import RunFolder
-from agegender.settings import config_folder, run_folder
-from agegender.training.fit import build_network
 from agegender.verbs.predict import answers_to, predict
-from agegender.verbs.train import train
+from asked_runs import ask, one_step_run
 
-FAIRFACE = Path(__file__).parents[2] / "shared" / "data" / "fairface" / "fairface-224px-jpeg.zip"
 Run = Callable[..., RunFolder]
+pytestmark = pytest.mark.usefixtures("hydra")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def hydra() -> Iterator[None]:
-    with initialize_config_dir(config_folder(), version_base="1.3"):
-        yield
-
-
-def outspoken(config: DictConfig) -> Network:
-    """A fresh network that tells faces apart; after one step from its usual weights it answers to all alike."""
-    network = build_network(config)
-    for layer in network.modules():
-        if isinstance(layer, nn.Linear):
-            nn.init.normal_(layer.weight, std=0.5 * (2 / layer.in_features) ** 0.5)
-            nn.init.zeros_(layer.bias)
-    return network
-
-
-@pytest.fixture(scope="module")
+@pytest.fixture
 def run(packs: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Trains a run of one step below `runs` unless it is there."""
-    desk = tmp_path_factory.mktemp("a desk")
-
-    def make(*words: str, runs: str = "runs") -> RunFolder:
-        here = [f"paths.runs='{desk}/{runs}'", f"data.pack='{packs}'", "trainer.progress=false", "trainer.threads=1"]
-        here += ["trainer.accelerator=cpu", "tracking=none", "debug=one_step", "system=lmtcnn_1_1"]
-        config = compose("train", overrides=[*here, *words])
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("agegender.training.fit.build_network", outspoken)
-            train(config)
-        return run_folder(config, pack_of(config).digest)
-
-    return make
+    return partial(one_step_run, tmp_path_factory, packs)
 
 
 @pytest.mark.parametrize(
@@ -156,11 +120,6 @@ def album(drawn: Path, tmp_path: Path) -> Path:
     return album
 
 
-def ask(folder: RunFolder, images: object, *words: str) -> int:
-    here = [f"run='{folder.path}'", f"images='{images}'", *words]
-    return predict(compose("predict", overrides=here))
-
-
 def test_the_rest_is_answered_when_images_are_unreadable(
     run: Run, album: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -228,85 +187,6 @@ def test_a_missing_detector_is_named(run: Run, album: Path, monkeypatch: pytest.
     load_detector.cache_clear()
     with pytest.raises(UserError, match=r"pip install 'agegender-bench\[faces\]'"):
         ask(run(), album, "faces=true", f"folder='{tmp_path}'")
-
-
-def test_crops_reach_as_far_as_the_data_sets_do() -> None:
-    assert crop_box((100, 100, 180, 200), "adience") == (64, 77, 216, 229)
-    assert crop_box((100, 100, 180, 200), "generated") == crop_box((100, 100, 180, 200), "adience")
-    left, top, right, bottom = crop_box((100, 100, 180, 200), "utkface")
-    assert right - left == bottom - top == 93
-
-
-def test_answers_are_drawn_on_a_copy(tmp_path: Path) -> None:
-    album = tmp_path / "album"
-    tasks = {"gender": TaskAnswer(np.array([0.25, 0.75], np.float32), 1)}
-    answers = []
-    for name in ("a/x.png", "b/x.png"):
-        (album / name).parent.mkdir(parents=True)
-        Image.new("RGB", (300, 200), "navy").save(album / name)
-        answers.append(Answer(album / name, (100, 80, 160, 150), tasks))
-    before = [file.file.read_bytes() for file in answers]
-    copies = list(draw_copies(answers, tmp_path / "copies"))
-    assert [copy.relative_to(tmp_path / "copies").as_posix() for copy in copies] == [
-        "a/x.png.faces.png",
-        "b/x.png.faces.png",
-    ]
-    assert [file.file.read_bytes() for file in answers] == before
-    copy = np.asarray(Image.open(copies[0]))
-    assert (copy[120, 100] == (255, 235, 120)).all() and (copy[120, 130] == (0, 0, 128)).all()
-    assert (copy[:78] != (0, 0, 128)).any(), "the answer stands above the box"
-
-
-def test_answers_at_the_border_stay_in_the_picture() -> None:
-    tasks = {"gender": TaskAnswer(np.array([0.25, 0.75], np.float32), 1)}
-    picture = Image.new("RGB", (120, 90), "navy")
-    copy = annotated(picture, [Answer(Path("x.png"), (100, -10, 130, 40), tasks)])
-    assert copy.size == picture.size
-    assert (np.asarray(copy)[:30, :, 2] < 80).any(), "letters, as nothing else, have little blue"
-
-
-def drawn_six(drawn: Path) -> list[Image.Image]:
-    return [Image.open(file).convert("RGB") for file in sorted(drawn.glob("aligned/*/*.jpg"))[::20]]
-
-
-def real_six(_: Path) -> list[Image.Image]:
-    if not FAIRFACE.exists():
-        pytest.skip("the shared FairFace faces are not here")
-    with zipfile.ZipFile(FAIRFACE) as archive:
-        names = sorted(name for name in archive.namelist() if name.endswith(".jpg"))[:6]
-        return [Image.open(io.BytesIO(archive.read(name))).convert("RGB") for name in names]
-
-
-@pytest.mark.parametrize("six", [drawn_six, real_six])
-def test_faces_of_a_photograph_are_found_and_answered(
-    run: Run,
-    drawn: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    six: Callable[[Path], list[Image.Image]],
-) -> None:
-    pytest.importorskip("facenet_pytorch", reason="the extra `faces` is not installed")
-    load_detector.cache_clear()
-    places = [(40 + 180 * column, 40 + 180 * row) for row in range(2) for column in range(3)]
-    canvas = Image.new("RGB", (580, 400), (127, 127, 127))
-    for face, place in zip(six(drawn), places, strict=True):
-        canvas.paste(face.resize((140, 140)), place)
-    canvas.save(tmp_path / "six.png")
-    before = (tmp_path / "six.png").read_bytes()
-    assert ask(run(), tmp_path / "six.png", "faces=true", "format=json", f"folder='{tmp_path}'") == 0
-    boxes = [entry["box"] for entry in json.loads(capsys.readouterr().out)]
-    middles = [((left + right) / 2, (top + bottom) / 2) for left, top, right, bottom in boxes]
-    hits = sum(any(x < u < x + 140 and y < v < y + 140 for u, v in middles) for x, y in places)
-    assert hits >= 4 and len(boxes) <= 7
-    with Image.open(tmp_path / "six.png.faces.png") as copy:
-        assert copy.size == canvas.size and copy.tobytes() != canvas.tobytes()
-    assert (tmp_path / "six.png").read_bytes() == before
-
-
-def test_where_there_is_no_face_none_is_found() -> None:
-    pytest.importorskip("facenet_pytorch", reason="the extra `faces` is not installed")
-    load_detector.cache_clear()
-    assert find_faces(Image.new("RGB", (200, 200), "grey")) == find_faces(Image.new("RGB", (16, 16))) == []
 
 
 def test_the_command_answers_on_standard_output_and_ends_with_a_status(run: Run, album: Path) -> None:

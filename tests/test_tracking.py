@@ -5,8 +5,6 @@ import os
 import socket
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,42 +14,10 @@ import pytest
 from agegender.errors import UserError
 from agegender.tracking import mirror as tracking
 from agegender.tracking import server as mlflow_server
-from agegender.tracking.target import Target, find_target
-from tracked_runs import (
-    add_history,
-    closed_port,
-    everything,
-    fail,
-    finish,
-    history_of,
-    make_run,
-    metric_names,
-    server_run,
-    wait_for,
-)
+from agegender.tracking.target import Target
+from tracked_runs import everything, fail, finish, history_of, make_run, server_run, wait_for
 
 mlflow = pytest.importorskip("mlflow")
-
-
-@pytest.fixture(scope="module")
-def two_starters(tmp_path_factory: pytest.TempPathFactory) -> tuple[Target, list[tuple[int, str]]]:
-    """Where two processes that started at once made their database, and their exit statuses and error streams."""
-    code = (
-        "import sys; from pathlib import Path; from agegender.tracking import server, target;"
-        "server.check_server(target.find_target(None, 'faces', Path(sys.argv[1])))"
-    )
-    runs = tmp_path_factory.mktemp("own") / "my runs"
-    environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
-    command = [sys.executable, "-c", code, str(runs)]
-    started = [subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    errors = [process.communicate(timeout=250)[1] for process in started]
-    outcome = [(process.returncode, error) for process, error in zip(started, errors, strict=True)]
-    return find_target(f"sqlite:///{runs / 'mlflow.db'}", "faces", runs), outcome
-
-
-@pytest.fixture(scope="module")
-def target(two_starters: tuple[Target, list[tuple[int, str]]]) -> Target:
-    return two_starters[0]
 
 
 @pytest.fixture(scope="module")
@@ -214,93 +180,6 @@ def test_values_that_are_not_finite_arrive(server: Target, tmp_path: Path) -> No
     metrics = server_run(server, folder).data.metrics
     assert metrics["train/loss"] != metrics["train/loss"]
     assert metrics["train/norm"] > 1e300
-
-
-def test_a_run_is_followed_while_it_trains(target: Target, tmp_path: Path) -> None:
-    folder = make_run(tmp_path, lines=1)
-    with tracking.follow(target, folder, system_metrics=False) as send:
-        assert server_run(target, folder).info.status == "RUNNING"
-        add_history(folder, 1, 2)
-        with folder.history.open("a") as file:
-            file.write('{"step": 3, "ti')  # half a line
-        send()
-        assert [step for step, _, _ in history_of(target, folder, "train/loss")] == [0, 1, 2]
-        assert "test/n" not in server_run(target, folder).data.metrics
-        finish(folder)
-    assert server_run(target, folder).info.status == "FINISHED"
-    assert server_run(target, folder).data.metrics["test/n"] == 812
-
-
-def test_a_resumed_run_goes_on_in_the_same_place(target: Target, tmp_path: Path) -> None:
-    folder = make_run(tmp_path, lines=3)
-    with pytest.raises(KeyboardInterrupt), tracking.follow(target, folder, system_metrics=False):
-        raise KeyboardInterrupt
-    interrupted = server_run(target, folder)
-    assert interrupted.info.status == "KILLED"
-    with tracking.follow(target, folder, system_metrics=False) as send:
-        assert server_run(target, folder).info.status == "RUNNING"
-        lines = folder.history.read_text().splitlines(keepends=True)
-        folder.history.write_text("".join(lines[:1]))  # resumed from a checkpoint at step 1
-        add_history(folder, 1, 4)
-        send()
-        finish(folder)
-    assert server_run(target, folder).info.run_id == interrupted.info.run_id
-    assert [step for step, _, _ in history_of(target, folder, "train/loss")] == [0, 1, 2, 3, 4]
-
-
-def test_system_metrics_stop_with_the_run(target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.1")
-    folder = make_run(tmp_path, lines=0)
-    threads = set(threading.enumerate())
-    with pytest.raises(ZeroDivisionError), tracking.follow(target, folder) as send:
-        send()
-        assert set(threading.enumerate()) == threads, "the curve comes first"
-        add_history(folder, 0, 1)
-        send()
-        assert {thread.name for thread in set(threading.enumerate()) - threads} == {"SystemMetricsMonitor"}
-        deadline = time.monotonic() + 90
-        while time.monotonic() < deadline and "system/cpu_utilization_percentage" not in metric_names(target, folder):
-            time.sleep(0.1)
-        fail(folder, "division by zero")
-        raise ZeroDivisionError
-    assert "system/cpu_utilization_percentage" in metric_names(target, folder)
-    assert set(threading.enumerate()) <= threads
-    assert mlflow.active_run() is None
-    assert server_run(target, folder).info.status == "FAILED"
-
-
-def test_a_run_not_sent_for_a_dead_server_is_sent_later(target: Target, tmp_path: Path) -> None:
-    folder = make_run(tmp_path)
-    with tracking.follow(Target(closed_port(), "faces"), folder):
-        finish(folder)
-    assert tracking.track(target, [folder]) == (1, 0, 0)
-
-
-def test_a_sweep_has_one_parent(target: Target) -> None:
-    first = mlflow_server.open_parent(target, "lmtcnn-1", "LMTCNN", {"protocol": "lmtcnn_joint"}, "under way")
-    mlflow_server.close_parent(target, first, "| system | age |\n|---|---|", {"best/age_exact": 0.45}, failed=True)
-    client = mlflow.MlflowClient(target.uri)
-    run = client.get_run(first)
-    assert (run.info.run_name, run.info.status, run.data.metrics) == ("LMTCNN", "FAILED", {"best/age_exact": 0.45})
-    assert run.data.tags["mlflow.note.content"] == "| system | age |\n|---|---|"
-
-    assert mlflow_server.open_parent(target, "lmtcnn-1", "LMTCNN", {}, "") == first
-    assert client.get_run(first).info.status == "RUNNING"
-    mlflow_server.close_parent(target, first, "", {}, failed=False)
-    assert client.get_run(first).info.status == "FINISHED"
-    assert mlflow_server.open_parent(target, "lmtcnn-2", "LMTCNN", {}, "") != first
-
-
-def test_an_announced_run_waits_and_then_runs(target: Target, tmp_path: Path) -> None:
-    parent = mlflow_server.open_parent(target, "waiting-1", "waiting", {}, "")
-    folder = make_run(tmp_path)
-    tracking.announce(target, folder, parent=parent)
-    run_id = target.remembered(folder)["run_id"]
-    client = mlflow.MlflowClient(target.uri)
-    assert client.get_run(run_id).info.status == "SCHEDULED"
-    with tracking.follow(target, folder, system_metrics=False):
-        assert client.get_run(run_id).info.status == "RUNNING"
-    assert client.get_run(run_id).data.tags["mlflow.parentRunId"] == parent
 
 
 def test_an_experiment_is_created_once_by_many_at_once(target: Target) -> None:

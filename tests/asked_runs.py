@@ -1,0 +1,43 @@
+"""Runs to ask about image files, trained in one step, and the call that asks them."""
+
+from pathlib import Path
+
+import pytest
+from hydra import compose
+from omegaconf import DictConfig
+from torch import nn
+
+from agegender.experiments import pack_of
+from agegender.models.network import Network
+from agegender.runs import RunFolder
+from agegender.settings import run_folder
+from agegender.training.fit import build_network
+from agegender.verbs.predict import predict
+from agegender.verbs.train import train
+
+
+def outspoken(config: DictConfig) -> Network:
+    """A fresh network that tells faces apart; after one step from its usual weights it answers to all alike."""
+    network = build_network(config)
+    for layer in network.modules():
+        if isinstance(layer, nn.Linear):
+            nn.init.normal_(layer.weight, std=0.5 * (2 / layer.in_features) ** 0.5)
+            nn.init.zeros_(layer.bias)
+    return network
+
+
+def one_step_run(temporary: pytest.TempPathFactory, packs: Path, *words: str, runs: str = "runs") -> RunFolder:
+    """Train a run of one step below `runs` unless it is there: the files that ask for it share one desk."""
+    desk = temporary.getbasetemp() / "a desk"
+    here = [f"paths.runs='{desk}/{runs}'", f"data.pack='{packs}'", "trainer.progress=false", "trainer.threads=1"]
+    here += ["trainer.accelerator=cpu", "tracking=none", "debug=one_step", "system=lmtcnn_1_1"]
+    config = compose("train", overrides=[*here, *words])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("agegender.training.fit.build_network", outspoken)
+        train(config)
+    return run_folder(config, pack_of(config).digest)
+
+
+def ask(folder: RunFolder, images: object, *words: str) -> int:
+    here = [f"run='{folder.path}'", f"images='{images}'", *words]
+    return predict(compose("predict", overrides=here))

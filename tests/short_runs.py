@@ -1,0 +1,25 @@
+"""Runs of a few steps on the drawn faces."""
+
+from collections.abc import Callable
+
+from hydra import compose
+from omegaconf import DictConfig
+
+from agegender.experiments import pack_of
+from agegender.runs import RunFolder
+from agegender.settings import run_folder
+from agegender.verbs.train import train
+
+SHORT = (
+    "recipe.steps=4",
+    "recipe.batch_size=4",
+    "recipe.validate_every=2",
+    "tracking=none",
+)
+Overrides = Callable[..., list[str]]
+
+
+def run(overrides: list[str]) -> tuple[DictConfig, RunFolder]:
+    config = compose("train", overrides=overrides)
+    train(config)
+    return config, run_folder(config, pack_of(config).digest)
