@@ -4,44 +4,90 @@ Everything works on a whole batch of uint8 faces at once, on whatever device hol
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
+AT_ONCE = 8  # faces standardised together on a CPU: what its caches hold
 
-def random_crop_flip(faces: Tensor, size: int, generator: torch.Generator) -> Tensor:
-    """Cut a random square out of each face and mirror half of them.
 
-    faces uint8 (N, S, S, 3) -> uint8 (N, 3, size, size); `generator` lives on the CPU whatever the device.
+@dataclass(frozen=True)
+class Windows:
+    """Where a square is cut out of each face, and whether it is mirrored: top, left int64 (N,), flip bool (N,)."""
+
+    top: Tensor
+    left: Tensor
+    flip: Tensor
+
+
+def random_windows(count: int, room: int, generator: torch.Generator) -> Windows:
+    """Draw a window and a mirror for each of `count` faces, `room` pixels larger than their windows, on the CPU."""
+    top, left = torch.randint(0, room + 1, (2, count), generator=generator)
+    return Windows(top, left, torch.rand(count, generator=generator) < 0.5)
+
+
+def cut(images: npt.NDArray[np.uint8] | Tensor, slots: npt.NDArray[np.int64], windows: Windows, size: int) -> Tensor:
+    """Cut one window out of each of the stored faces `slots`: uint8 (N, 3, size, size), its channels last in memory.
+
+    images: uint8 (slots, S, S, 3), an array or, on a GPU, a tensor. Both ways return the same pixels.
     """
-    count, stored = faces.shape[0], faces.shape[1]
-    top, left = torch.randint(0, stored - size + 1, (2, count, 1), generator=generator)
-    flip = torch.rand(count, 1, generator=generator) < 0.5
-    steps = torch.arange(size)
-    rows = torch.arange(count)[:, None] * stored + top + steps
-    columns = left + torch.where(flip, steps.flip(0), steps)
-    pixels = (rows[:, :, None] * stored + columns[:, None, :]).flatten().to(faces.device)
-    return faces.view(-1, 3).index_select(0, pixels).view(count, size, size, 3).permute(0, 3, 1, 2)
+    if isinstance(images, Tensor):
+        return _cut_on_device(images, torch.from_numpy(slots), windows, size)
+    stored = images.shape[1]
+    # Rows of a window are contiguous bytes of the pack: they are copied row by row, from every byte of it as a start.
+    starts = (slots[:, None] * stored + windows.top.numpy()[:, None] + np.arange(size)) * stored
+    starts = (starts + windows.left.numpy()[:, None]).ravel() * 3
+    every = np.lib.stride_tricks.sliding_window_view(images.reshape(-1), size * 3)
+    crops = torch.from_numpy(every[starts]).view(-1, size, size, 3)
+    flipped = windows.flip.nonzero().flatten()
+    mirrored = crops.index_select(0, flipped).view(-1, size, 3).flip(1)
+    return crops.index_copy_(0, flipped, mirrored.view(-1, size, size, 3)).permute(0, 3, 1, 2)
+
+
+def _cut_on_device(images: Tensor, slots: Tensor, windows: Windows, size: int) -> Tensor:
+    """Take pixel by pixel what `cut` copies by rows: numbers of pixels are made on the device, none is sent there."""
+    slots, top, left, flip = (x[:, None].to(images.device) for x in (slots, windows.top, windows.left, windows.flip))
+    stored, steps = images.shape[1], torch.arange(size, device=images.device)
+    rows = slots * stored + top + steps
+    columns = left + torch.where(flip, size - 1 - steps, steps)
+    pixels = (rows[:, :, None] * stored + columns[:, None, :]).flatten()
+    return images.view(-1, 3).index_select(0, pixels).view(-1, size, size, 3).permute(0, 3, 1, 2)
 
 
 def standardize(images: Tensor, contrast: Tensor | None = None) -> Tensor:
     """Change the contrast, then give each image mean 0 and deviation 1 over all its pixels and channels.
 
-    images (N, 3, H, W) in 0..255 -> float32 (N, 3, H, W). `contrast` (N,) scales each channel about its own mean
-    (TensorFlow's `adjust_contrast`). The deviation is at least 1/sqrt(3HW) on the 0..1 scale (TensorFlow's
-    `per_image_standardization`). Both together are one affine map per channel, from its sum and sum of squares.
-    A brightness shift before them would cancel exactly, so LMT `data.py`'s random_brightness needs no arithmetic here.
+    images (N, 3, H, W) in 0..255 -> float32 (N, 3, H, W), channels last in memory. `contrast` (N,) scales each channel
+    about its own mean (TensorFlow's `adjust_contrast`). The deviation is at least 1/sqrt(3HW) on the 0..1 scale
+    (TensorFlow's `per_image_standardization`). Both together are one affine map per channel, from its sum and sum of
+    squares. A brightness shift before them would cancel exactly, so LMT `data.py`'s random_brightness needs no
+    arithmetic here.
     """
-    x = images.to(torch.float32, memory_format=torch.contiguous_format)
-    pixels = x.flatten(2)
-    mean = pixels.mean(2)
-    variance = (torch.linalg.vector_norm(pixels, dim=2).square() / pixels.shape[2] - mean.square()).clamp(min=0)
-    factor = torch.ones_like(mean[:, :1]) if contrast is None else contrast.to(x.device)[:, None]
+    pixels = images.permute(0, 2, 3, 1)
+    result = torch.empty(pixels.shape, device=images.device)
+    factor = torch.ones(len(images)) if contrast is None else contrast
+    factor = factor.to(images.device)[:, None]
+    step = AT_ONCE if images.device.type == "cpu" else len(images)
+    for part in (slice(start, start + step) for start in range(0, len(images), step)):
+        _standardize(result[part].copy_(pixels[part]), factor[part])
+    return result.permute(0, 3, 1, 2)
+
+
+def _standardize(x: Tensor, factor: Tensor) -> None:
+    """In place, x float32 (N, H, W, 3) and contiguous; whole rows of pixels at a time, as they vectorise."""
+    count, height, width, channels = x.shape
+    rows = x.view(count, height, width * channels)
+    sums = (y.sum(1).view(count, width, channels).sum(1) for y in (rows, rows.square()))
+    mean, square = (y / (height * width) for y in sums)
+    variance = (square - mean.square()).clamp(min=0)
     centre = mean.mean(1, keepdim=True)
     total = (factor.square() * variance).mean(1, keepdim=True) + (mean - centre).square().mean(1, keepdim=True)
     deviation = total.sqrt().clamp(min=255.0 / x[0].numel() ** 0.5)
-    shift = (mean * (1 - factor) - centre) / deviation
-    return torch.addcmul(shift[:, :, None, None], x, (factor / deviation)[:, :, None, None])
+    shift = ((mean * (1 - factor) - centre) / deviation).repeat(1, width)
+    torch.addcmul(shift[:, None], rows, (factor / deviation)[:, :, None], out=rows)
 
 
 def random_contrast(count: int, bounds: Sequence[float], generator: torch.Generator) -> Tensor:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, TypedDict
 
 import numpy as np
@@ -10,9 +11,9 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+from torch.utils.data import DataLoader, Dataset, IterableDataset, get_worker_info
 
-from agegender.data.augment import random_contrast, random_crop_flip, resize, standardize
+from agegender.data.augment import cut, random_contrast, random_windows, resize, standardize
 from agegender.data.looks import View
 from agegender.heads.softmax import NO_LABEL
 from agegender.tasks import get_task
@@ -26,11 +27,17 @@ class Batch(TypedDict):
     rows: Tensor
 
 
+COPIED_AT_ONCE = 1024  # faces on their way to a device: 200 MB of 256 pixels
+
+
 @dataclass(frozen=True)
 class Faces:
-    """Some faces of a pack: `table` has a row per face with its `slot` in `images`, uint8 (slots, S, S, 3) on disk."""
+    """Some faces of a pack: `table` has a row per face with its `slot` in `images`, uint8 (slots, S, S, 3).
 
-    images: npt.NDArray[np.uint8]
+    The pixels are the pack's own, mapped from disk, or a copy on the device that computes (`resident`).
+    """
+
+    images: npt.NDArray[np.uint8] | Tensor
     table: pd.DataFrame
     tasks: Sequence[str]
 
@@ -49,10 +56,20 @@ class Faces:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         images = state["images"]
-        self.__dict__.update(state, images=images if isinstance(images, np.ndarray) else np.load(images, mmap_mode="r"))
+        self.__dict__.update(state, images=np.load(images, mmap_mode="r") if isinstance(images, str | Path) else images)
+
+    def resident(self, device: torch.device) -> "Faces":
+        """The same faces with a copy of their pixels on the device, so that no step waits for the way there."""
+        pixels = torch.empty((len(self.slots), *self.images.shape[1:]), dtype=torch.uint8, device=device)
+        for rows in np.array_split(np.arange(len(self.slots)), -(-len(self.slots) // COPIED_AT_ONCE)):
+            pixels[rows[0] : rows[-1] + 1] = self.stored(rows)
+        here: npt.NDArray[np.uint8] | Tensor = pixels.numpy() if device.type == "cpu" else pixels
+        return Faces(here, self.table.assign(slot=np.arange(len(self.slots))), self.tasks)
 
     def stored(self, rows: npt.NDArray[np.int64]) -> Tensor:
-        """The stored pixels of these rows: uint8 (N, S, S, 3)."""
+        """The stored pixels of these rows: uint8 (N, S, S, 3), on the device where the pixels are."""
+        if isinstance(self.images, Tensor):
+            return self.images[torch.from_numpy(self.slots[rows]).to(self.images.device)]
         return torch.from_numpy(self.images[self.slots[rows]])
 
     def batch(self, images: Tensor, rows: npt.NDArray[np.int64]) -> Batch:
@@ -83,14 +100,16 @@ class TrainingBatches(IterableDataset[Batch]):
     def rows(self, step: int) -> npt.NDArray[np.int64]:
         """The rows of a step: epochs follow each other without a gap, each a fresh order of all faces."""
         count = len(self.faces.table)
-        position = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
-        return np.array([_shuffled(self.seed, p // count, count)[p % count] for p in position], dtype=np.int64)
+        epochs, places = np.divmod(np.arange(step * self.batch_size, (step + 1) * self.batch_size), count)
+        orders = [_shuffled(self.seed, epoch, count)[places[epochs == epoch]] for epoch in np.unique(epochs).tolist()]
+        return np.concatenate(orders)
 
     def step(self, step: int) -> Batch:
         """Build the batch of one step."""
         generator = torch.Generator().manual_seed(int(np.random.SeedSequence([self.seed, step]).generate_state(1)[0]))
         rows = self.rows(step)
-        crops = random_crop_flip(self.faces.stored(rows), self.size, generator)
+        windows = random_windows(len(rows), self.faces.images.shape[1] - self.size, generator)
+        crops = cut(self.faces.images, self.faces.slots[rows], windows, self.size)
         contrast = random_contrast(len(rows), self.contrast, generator) if self.contrast else None
         return self.faces.batch(standardize(crops, contrast), rows)
 
@@ -106,7 +125,7 @@ def _shuffled(seed: int, epoch: int, count: int) -> npt.NDArray[np.int64]:
     return np.random.default_rng([seed, epoch]).permutation(count)
 
 
-class EvaluationBatches(torch.utils.data.Dataset[Batch]):
+class EvaluationBatches(Dataset[Batch]):
     """One view of the faces, in the order of the table or in `order` (its row numbers).
 
     With `wrap` every batch is full: the last is filled by faces from the beginning, as the authors' queue does
@@ -138,6 +157,6 @@ class EvaluationBatches(torch.utils.data.Dataset[Batch]):
         return self.faces.batch(standardize(self.view(self.faces.stored(rows), self.size)), rows)
 
 
-def loader(batches: TrainingBatches | EvaluationBatches, workers: int) -> DataLoader[Batch]:
+def loader(batches: Dataset[Batch], workers: int) -> DataLoader[Batch]:
     """Wrap batches, which are already whole, in a DataLoader."""
     return DataLoader(batches, batch_size=None, num_workers=workers, persistent_workers=False)
