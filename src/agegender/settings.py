@@ -10,6 +10,9 @@ from agegender.errors import UserError
 from agegender.modes import Evaluation, get_evaluation, get_mode
 from agegender.runs import RunFolder, identity
 
+# tf32: float32 with the convolutions of a GPU in TF32, torch's own default; 32-true means float32 throughout.
+PRECISIONS = ("32-true", "tf32", "bf16-mixed")
+
 
 def config_folder() -> str:
     """The folder of Hydra's groups: inside an installed package, at the top level of a checkout."""
@@ -42,9 +45,9 @@ def check(config: DictConfig) -> None:
             raise UserError(f"recipe.{name}={value} must be a whole number of at least 1")
     if not isinstance(config.seed, int) or config.seed < 0:
         raise UserError(f"seed={config.seed} must be a whole number of at least 0")
-    if config.precision not in ("32-true", "bf16-mixed"):
+    if config.precision not in PRECISIONS:
         raise UserError(
-            f"precision={config.precision} is not supported: choose 32-true or bf16-mixed (the squares in "
+            f"precision={config.precision} is not supported: choose from {', '.join(PRECISIONS)} (the squares in "
             "local response normalisation overflow float16)"
         )
     if config.system.model.input_size > config.data.size:

@@ -16,6 +16,7 @@ from agegender.modes import Evaluation
 from agegender.predictions import predictions_table
 from agegender.settings import evaluation_of
 from agegender.tasks import get_task
+from agegender.training.device import place, workers
 from agegender.training.interruption import stopped_by_ctrl_c
 from agegender.training.module import FaceModule
 
@@ -29,7 +30,7 @@ def predict(config: DictConfig, module: FaceModule, parts: dict[str, Faces]) -> 
         set_statistics(module.network, evaluation.statistics)
     if evaluation.statistics == "reestimated":
         faces = estimation_batches(parts["train"], config.system.model.input_size, config.seed)
-        reestimate(module.network, loader(faces, config.trainer.workers))
+        reestimate(module.network, loader(faces, workers(config)))
     order = order_of(test, evaluation.order, config.seed)
     total: dict[str, torch.Tensor] = {}
     views = get_look(evaluation.look)
@@ -57,16 +58,14 @@ def estimation_batches(train: Faces, size: int, seed: int) -> EvaluationBatches:
 def _answers(config: DictConfig, module: FaceModule, batches: EvaluationBatches) -> dict[str, torch.Tensor]:
     """Each task's posterior (N, K), in the order of the batches."""
     trainer = pl.Trainer(
-        accelerator=config.trainer.accelerator,
-        devices=1,
-        precision=config.precision,
+        **place(config),
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
     )
     with stopped_by_ctrl_c():
-        answers = trainer.predict(module, loader(batches, config.trainer.workers)) or []
+        answers = trainer.predict(module, loader(batches, workers(config))) or []
     tasks = module.network.heads
     return {task: torch.cat([posterior[task].cpu() for _, posterior in answers]) for task in tasks}
 

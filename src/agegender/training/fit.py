@@ -25,6 +25,7 @@ from agegender.runs import RunFolder, identity
 from agegender.settings import evaluation_of, plain, tasks_of
 from agegender.tasks import get_task
 from agegender.training.checkpoints import checkpointing, disk_full_explained, newest_checkpoint
+from agegender.training.device import place, settle, workers
 from agegender.training.evaluate import predict
 from agegender.training.history import History, forget_after, selected_validation
 from agegender.training.interruption import stopped_by_ctrl_c
@@ -40,8 +41,8 @@ def fit(config: DictConfig, pack: Pack, folder: RunFolder, mirror: Callable[[], 
     Goes on from the newest checkpoint in the folder when there is one.
     """
     pl.seed_everything(config.seed, workers=True, verbose=False)
-    parts = faces_of(config, pack)
-    module = FaceModule(build_network(config), plain(config.recipe), config.seed)
+    parts = settle(config, faces_of(config, pack))
+    module = FaceModule(build_network(config), plain(config.recipe), config.seed, compiled=bool(config.trainer.compile))
     twin, timer = trained_twin(config, folder), Timer()
     with quiet_lightning():
         if twin:
@@ -137,8 +138,8 @@ def _train(
     with stopped_by_ctrl_c(), disk_full_explained(folder.checkpoints):
         trainer.fit(
             module,
-            loader(training, config.trainer.workers),
-            loader(validation, config.trainer.workers),
+            loader(training, workers(config)),
+            loader(validation, workers(config)),
             ckpt_path=resumed,
         )
     if get_mode(config.mode).select == "last":
@@ -154,9 +155,7 @@ def build_trainer(
     """Build Lightning's Trainer for a run: budgets in steps, the curve and the checkpoints in the run's folder."""
     recipe = config.recipe
     return pl.Trainer(
-        accelerator=config.trainer.accelerator,
-        devices=1,
-        precision=config.precision,
+        **place(config),
         max_steps=recipe.steps,
         # Budgets and checks are counted in steps, which mean the same on every data set.
         val_check_interval=min(recipe.validate_every, recipe.steps),
@@ -165,7 +164,8 @@ def build_trainer(
         # On a CPU these networks are repeatable as they are.
         deterministic="warn" if torch.cuda.is_available() else False,
         logger=History(folder.history, mirror),
-        log_every_n_steps=min(10, recipe.steps),
+        # About 200 points of the long budgets: each one waits for the device.
+        log_every_n_steps=min(max(10, recipe.steps // 200), recipe.steps),
         callbacks=[
             *callbacks,
             *([Progress(f"{config.system.name} fold {config.fold}")] if config.trainer.progress else []),
@@ -180,7 +180,7 @@ class Progress(RichProgressBar):
     """Lightning's progress bar under the run's name: a run is one long epoch, so its number says nothing."""
 
     def __init__(self, title: str):
-        super().__init__(leave=False)
+        super().__init__(refresh_rate=10, leave=False)  # each refresh waits for the device
         self.title = title
 
     def _get_train_description(self, current_epoch: int) -> str:

@@ -13,21 +13,25 @@ from agegender.models.network import Network
 from agegender.training.optimization import build_optimizer, build_schedule
 
 
+def loss_of(network: Network, images: Tensor, labels: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return the sum of the heads' losses on a batch, and each task's logits (N, K)."""
+    logits = network(images)
+    heads: Any = network.heads  # typed loosely because a ModuleDict knows only modules
+    return torch.stack([heads[task].loss(x, labels[task]) for task, x in logits.items()]).sum(), logits
+
+
 class FaceModule(pl.LightningModule):
     """Trains every head of a network on one batch and sums their losses with equal weight (LMT `train.py`)."""
 
-    def __init__(self, network: Network, recipe: Mapping[str, Any], seed: int):
+    def __init__(self, network: Network, recipe: Mapping[str, Any], seed: int, *, compiled: bool = False):
         super().__init__()
         # Faces are stored with their channels last; convolutions that keep that order are the faster ones here.
         self.network = network.to(memory_format=torch.channels_last)
         self.recipe = recipe
         self.seed = seed
+        # Training only: all its batches are of one size. "reduce-overhead" replays them as CUDA graphs.
+        self.training_loss = torch.compile(loss_of, mode="reduce-overhead", dynamic=False) if compiled else loss_of
         self._validation: list[dict[str, tuple[Tensor, Tensor]]] = []
-
-    def _loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        logits = self.network(batch["images"])
-        losses = [self.head(task).loss(x, batch["labels"][task]) for task, x in logits.items()]
-        return torch.stack(losses).sum(), logits
 
     def head(self, task: str) -> Any:
         """The head of a task; typed loosely because a ModuleDict knows only modules."""
@@ -38,12 +42,13 @@ class FaceModule(pl.LightningModule):
         torch.manual_seed((self.seed << 32) + self.global_step)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        loss, _ = self._loss(batch)
-        self.log("train/loss", loss, prog_bar=True, batch_size=len(batch["rows"]))
+        loss, _ = self.training_loss(self.network, batch["images"], batch["labels"])
+        # A copy, as the next replay of a CUDA graph writes its loss into the same place.
+        self.log("train/loss", loss.detach().clone(), prog_bar=True, batch_size=len(batch["rows"]))
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        loss, logits = self._loss(batch)
+        loss, logits = loss_of(self.network, batch["images"], batch["labels"])
         self.log("val/loss", loss, on_epoch=True, batch_size=len(batch["rows"]))
         answers = {task: (self.head(task).decide(self.head(task).posterior(x))) for task, x in logits.items()}
         self._validation.append({task: (answer, batch["labels"][task]) for task, answer in answers.items()})

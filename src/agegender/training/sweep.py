@@ -27,9 +27,11 @@ class Sweep(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check every job, open the parent run and the child runs, say what there is to do."""
         from agegender.experiments import list_jobs
+        from agegender.training.device import check_memory, runs_at_once
 
         try:
             with exit_on_user_error():
+                check_memory(runs_at_once(config.hydra.launcher))
                 self.jobs = list_jobs(config.hydra.overrides.task, config.hydra.sweeper.params)
                 self.tracked = _announce(config, self.jobs)
         except Exception as error:

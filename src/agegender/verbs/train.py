@@ -49,6 +49,7 @@ def train(config: DictConfig, sweeping: bool = False) -> None:
     from agegender.experiments import pack_of
     from agegender.tracking.mirror import follow
     from agegender.tracking.server import check_server
+    from agegender.training.device import decide, keep_freed_memory, runs_at_once
     from agegender.training.setup import set_up, tracking_target
 
     check(config)
@@ -60,6 +61,12 @@ def train(config: DictConfig, sweeping: bool = False) -> None:
     target = tracking_target(config)
     if target and not sweeping:
         check_server(target)
+    if sweeping:
+        job = HydraConfig.get()
+        decide(config, pack.images.nbytes, job=job.job.num, at_once=runs_at_once(job.launcher))
+    else:
+        decide(config, pack.images.nbytes)
+    keep_freed_memory()
     if config.trainer.threads:
         torch.set_num_threads(config.trainer.threads)
     with folder.claimed(), logging_to(folder):

@@ -1,0 +1,154 @@
+"""Where a run computes is decided from the machine, written into its configuration, and changes no result of it."""
+
+from collections.abc import Callable
+
+import numpy as np
+import psutil
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
+
+from agegender.data.batches import Faces
+from agegender.errors import UserError
+from agegender.models.network import create_model
+from agegender.settings import config_folder
+from agegender.training import device
+from agegender.training.device import check_memory, decide, place, runs_at_once, settle, workers
+from agegender.training.module import loss_of
+
+GIGABYTE = 10**9
+
+
+@pytest.fixture
+def config() -> DictConfig:
+    with initialize_config_dir(config_folder(), version_base="1.3"):
+        return compose("train")
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Pretends to a number of GPUs with free memory and to CPU cores; nothing is computed on them."""
+
+    def pretend(gpus: int = 0, free: int = 0, cores: int = 8) -> None:
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (free, free))
+        monkeypatch.setattr(device.os, "cpu_count", lambda: cores)
+
+    return pretend
+
+
+def test_without_a_gpu_nothing_is_copied_or_compiled(config: DictConfig, machine: Callable[..., None]) -> None:
+    machine(gpus=0)
+    decide(config, GIGABYTE)
+    assert OmegaConf.to_container(config.trainer) == {
+        "accelerator": "auto",
+        "device": 0,
+        "workers": 0,
+        "threads": None,
+        "resident": False,
+        "compile": False,
+        "progress": True,
+    }
+    assert place(config) == {"accelerator": "auto", "devices": 1, "precision": "32-true"}
+
+
+@pytest.mark.parametrize(
+    ("job", "at_once", "size", "chosen"),
+    [
+        (0, 1, 5 * GIGABYTE, (0, True)),
+        (5, 4, 5 * GIGABYTE, (1, True)),  # two runs a GPU: 10 of the 25 GB
+        (4, 12, 5 * GIGABYTE, (0, False)),  # six runs a GPU: 30 of the 25 GB
+        (1, 1, 26 * GIGABYTE, (1, False)),
+    ],
+)
+def test_the_jobs_of_a_sweep_take_the_gpus_in_turn_and_share_their_memory(
+    config: DictConfig, machine: Callable[..., None], job: int, at_once: int, size: int, chosen: tuple[int, bool]
+) -> None:
+    machine(gpus=2, free=100 * GIGABYTE)
+    decide(config, size, job=job, at_once=at_once)
+    assert (config.trainer.device, config.trainer.resident) == chosen
+    assert config.trainer.compile
+    assert place(config)["devices"] == [chosen[0]]
+
+
+def test_what_is_asked_for_is_kept(config: DictConfig, machine: Callable[..., None]) -> None:
+    machine(gpus=2, free=100 * GIGABYTE)
+    config.trainer.update({"device": 1, "resident": False, "compile": False, "threads": 3})
+    decide(config, GIGABYTE, job=2, at_once=4)
+    assert [config.trainer[name] for name in ("device", "resident", "compile", "threads")] == [1, False, False, 3]
+    config.trainer.device = 2
+    with pytest.raises(UserError, match=r"trainer\.device=2: there are 2 GPUs, counted from 0"):
+        decide(config, GIGABYTE)
+
+
+def test_a_cpu_run_on_a_machine_with_gpus_leaves_them_alone(config: DictConfig, machine: Callable[..., None]) -> None:
+    machine(gpus=2, free=100 * GIGABYTE)
+    config.trainer.accelerator = "cpu"
+    decide(config, GIGABYTE, job=3)
+    assert (config.trainer.device, config.trainer.resident, config.trainer.compile) == (0, False, False)
+    assert place(config)["devices"] == 1
+
+
+def test_runs_at_a_time_divide_the_cores(config: DictConfig, machine: Callable[..., None]) -> None:
+    machine(cores=8)
+    assert [runs_at_once({"n_jobs": jobs}) for jobs in (1, 4, -1, -2)] == [1, 4, 8, 7]
+    assert runs_at_once({"_target_": "hydra._internal.core_plugins.basic_launcher.BasicLauncher"}) == 1
+    decide(config, GIGABYTE, job=1, at_once=3)
+    assert config.trainer.threads == 2
+
+
+def test_more_runs_than_the_memory_holds_are_refused() -> None:
+    free = psutil.virtual_memory().available
+    check_memory(1)
+    with pytest.raises(
+        UserError, match=r"n_jobs=100000: .* GB are free: choose hydra\.launcher\.n_jobs=(\d+)"
+    ) as error:
+        check_memory(100_000)
+    assert int(str(error.value).rsplit("=", 1)[1]) * device.RUN_MEMORY <= 1.2 * free
+
+
+def test_pixels_kept_in_memory_are_the_same_faces(config: DictConfig) -> None:
+    import pandas as pd
+
+    images = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
+    table = pd.DataFrame({"slot": [5, 1, 4], "gender": pd.array([0, 1, None], dtype="Int64")})
+    parts = {"test": Faces(images, table, ["gender"])}
+    assert settle(config, parts) is parts
+    config.trainer.resident = True
+    resident = settle(config, parts)["test"]
+    rows = np.array([2, 0])
+    assert torch.equal(resident.stored(rows), parts["test"].stored(rows))
+    assert resident.images.shape == (3, 8, 8, 3), "only the faces of the part"
+    assert workers(config) == config.trainer.workers
+
+
+def test_precision_says_what_convolutions_on_a_gpu_may_do(config: DictConfig) -> None:
+    before = torch.backends.cudnn.allow_tf32
+    try:
+        for precision, lightning, tf32 in (
+            ("32-true", "32-true", False),
+            ("tf32", "32-true", True),
+            ("bf16-mixed", "bf16-mixed", True),
+        ):
+            config.precision = precision
+            assert place(config)["precision"] == lightning
+            assert torch.backends.cudnn.allow_tf32 is tf32
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
+
+
+def test_the_compiled_loss_is_the_loss() -> None:
+    """With the front end that every backend shares; what a GPU's kernels make of it is measured there."""
+    torch.manual_seed(0)
+    network = create_model("lmtcnn_1_1")
+    images, labels = torch.randn(2, 3, 227, 227), {"age": torch.tensor([3, -1]), "gender": torch.tensor([1, 0])}
+    compiled = torch.compile(loss_of, backend="aot_eager", fullgraph=True)
+    ours, theirs = compiled(network, images, labels), loss_of(network, images, labels)
+    torch.testing.assert_close(ours, theirs)
+    gradients = []
+    for loss, _ in (ours, theirs):
+        network.zero_grad()
+        loss.backward()
+        gradients.append([p.grad.clone() for p in network.parameters() if p.grad is not None])
+    torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-5)
