@@ -1,0 +1,79 @@
+"""Show how time and memory grow with the number of faces: a training step and its memory should not, `prepare` in line.
+
+Each number of faces is measured in a process of its own. A step reads its faces at random out of a pack of that many
+faces of 256 pixels (a file with holes, so that 100,000 take no disk); `prepare` decodes as many small JPEGs of noise.
+
+    python benchmarks/scale.py [--faces 1000 10000 100000] [--system lmtcnn_2_1] [--batch-size 16] [--blocks 8]
+
+The default is 1,000 and 10,000. Memory is what the process holds itself, without the pages of the pack, which the
+system takes back when it needs them. The last line is a step with the most faces over one with the fewest; above it
+stand the same ratio for memory and for the seconds that `prepare` takes per face.
+"""
+
+import argparse
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import psutil
+
+from agegender.data.batches import Faces
+from faces import AGES, GENDERS, draw_noise, image_names, make_pack
+from ratios import print_ratio
+from steps import configure, set_up, time_suite
+
+
+def seconds_per_face(count: int) -> float:
+    """Return what `prepare` takes for a face of 64 pixels, files and index included."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = draw_noise(Path(folder) / "noise", count, 64)
+        names = image_names(source, None)
+        started = time.perf_counter()
+        make_pack(source, names, Path(folder) / "pack", size=64)
+        return (time.perf_counter() - started) / count
+
+
+def steps(count: int, system: str, batch_size: int, blocks: int, repeats: int) -> tuple[list[float], float]:
+    """Return the seconds of a step, measured a few times, and the bytes the process then held."""
+    config, block = configure(system, batch_size, blocks)
+    with tempfile.TemporaryDirectory() as folder:
+        images = np.lib.format.open_memmap(Path(folder) / "faces.npy", "w+", np.uint8, (count, 256, 256, 3))
+        number = pd.Series(range(count), dtype="Int64")
+        table = pd.DataFrame({"slot": range(count), "age_group": number % AGES, "gender": number % GENDERS})
+        training = set_up(config, block, Faces(images, table, ["age", "gender"]))
+        times = [time_suite(training, training.batches) for _ in range(repeats)]
+    memory = psutil.Process().memory_full_info()
+    return times, memory.rss - memory.shared if hasattr(memory, "shared") else memory.uss
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--faces", type=int, nargs="+", default=[1_000, 10_000])
+    parser.add_argument("--system", default="lmtcnn_2_1")
+    parser.add_argument("--batch-size", type=int, default=16)
+    parser.add_argument("--blocks", type=int, default=4, help="of steps that are timed")
+    parser.add_argument("--repeats", type=int, default=3)
+    args = parser.parse_args()
+    faces, times, memory, preparing = sorted(args.faces), [], [], []
+    for count in faces:
+        preparing.append(seconds_per_face(count))
+        with ProcessPoolExecutor(1, get_context("spawn")) as alone:
+            seconds, held = alone.submit(steps, count, args.system, args.batch_size, args.blocks, args.repeats).result()
+        times.append(seconds)
+        memory.append(held)
+        print(
+            f"{count:,} faces: step {np.median(seconds) * 1e3:.0f} ms, memory {held / 1e9:.2f} GB, "
+            f"prepare {1e3 * preparing[-1]:.2f} ms a face",
+            flush=True,
+        )
+    print(f"memory: {memory[-1] / memory[0]:.3f}")
+    print(f"prepare, seconds a face: {preparing[-1] / preparing[0]:.3f}")
+    print_ratio([most / fewest for most, fewest in zip(times[-1], times[0], strict=True)])
+
+
+if __name__ == "__main__":
+    main()
