@@ -18,17 +18,15 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import psutil
 
-from agegender.data.batches import Faces
-from faces import AGES, GENDERS, draw_noise, image_names, make_pack
 from ratios import print_ratio
-from steps import configure, set_up, time_suite
 
 
 def seconds_per_face(count: int) -> float:
     """Return what `prepare` takes for a face of 64 pixels, files and index included."""
+    from faces import draw_noise, image_names, make_pack
+
     with tempfile.TemporaryDirectory() as folder:
         source = draw_noise(Path(folder) / "noise", count, 64)
         names = image_names(source, None)
@@ -37,8 +35,14 @@ def seconds_per_face(count: int) -> float:
         return (time.perf_counter() - started) / count
 
 
-def steps(count: int, system: str, batch_size: int, blocks: int, repeats: int) -> tuple[list[float], float]:
+def measure_steps(count: int, system: str, batch_size: int, blocks: int, repeats: int) -> tuple[list[float], float]:
     """Return the seconds of a step, measured a few times, and the bytes the process then held."""
+    import pandas as pd
+
+    from agegender.data.batches import Faces
+    from faces import AGES, GENDERS
+    from steps import configure, set_up, time_suite
+
     config, block = configure(system, batch_size, blocks)
     with tempfile.TemporaryDirectory() as folder:
         images = np.lib.format.open_memmap(Path(folder) / "faces.npy", "w+", np.uint8, (count, 256, 256, 3))
@@ -62,7 +66,8 @@ def main() -> None:
     for count in faces:
         preparing.append(seconds_per_face(count))
         with ProcessPoolExecutor(1, get_context("spawn")) as alone:
-            seconds, held = alone.submit(steps, count, args.system, args.batch_size, args.blocks, args.repeats).result()
+            how = (args.system, args.batch_size, args.blocks, args.repeats)
+            seconds, held = alone.submit(measure_steps, count, *how).result()
         times.append(seconds)
         memory.append(held)
         print(

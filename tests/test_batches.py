@@ -1,5 +1,6 @@
 """Batches are a function of the seed and the step, whatever the workers and wherever training resumed."""
 
+import os
 import pickle
 from pathlib import Path
 
@@ -45,9 +46,18 @@ def test_loader_processes_get_the_name_of_the_pack_not_its_pixels(faces: Faces, 
     np.save(tmp_path / "faces.npy", faces.images)
     mapped = Faces(np.load(tmp_path / "faces.npy", mmap_mode="r"), faces.table, faces.tasks)
     assert len(pickle.dumps(training(mapped))) < len(pickle.dumps(training(faces))) - faces.images.nbytes // 2
+    assert torch.equal(mapped.stored(np.array([3, 0])), faces.stored(np.array([3, 0])))
     spawned = DataLoader(training(mapped), batch_size=None, num_workers=1, multiprocessing_context="spawn")
     for ours, theirs in zip(loader(training(faces), 0), spawned, strict=True):
         assert torch.equal(ours["images"], theirs["images"])
+
+
+def test_a_pack_that_was_cut_short_meanwhile_is_told(faces: Faces, tmp_path: Path) -> None:
+    np.save(tmp_path / "faces.npy", faces.images)
+    mapped = Faces(np.load(tmp_path / "faces.npy", mmap_mode="r"), faces.table, faces.tasks)
+    os.truncate(tmp_path / "faces.npy", 5000)
+    with pytest.raises(OSError, match=r"faces\.npy ends within face 11"):
+        mapped.stored(np.array([0]))
 
 
 @pytest.mark.parametrize("look", LOOKS)

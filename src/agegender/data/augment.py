@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -29,32 +28,29 @@ def random_windows(count: int, room: int, generator: torch.Generator) -> Windows
     return Windows(top, left, torch.rand(count, generator=generator) < 0.5)
 
 
-def cut(images: npt.NDArray[np.uint8] | Tensor, slots: npt.NDArray[np.int64], windows: Windows, size: int) -> Tensor:
-    """Cut one window out of each of the stored faces `slots`: uint8 (N, 3, size, size), its channels last in memory.
-
-    images: uint8 (slots, S, S, 3), an array or, on a GPU, a tensor. Both ways return the same pixels.
-    """
-    if isinstance(images, Tensor):
-        return _cut_on_device(images, torch.from_numpy(slots), windows, size)
-    stored = images.shape[1]
-    # Rows of a window are contiguous bytes of the pack: they are copied row by row, from every byte of it as a start.
-    starts = (slots[:, None] * stored + windows.top.numpy()[:, None] + np.arange(size)) * stored
-    starts = (starts + windows.left.numpy()[:, None]).ravel() * 3
-    every = np.lib.stride_tricks.sliding_window_view(images.reshape(-1), size * 3)
-    crops = torch.from_numpy(every[starts]).view(-1, size, size, 3)
+def cut(faces: Tensor, windows: Windows, size: int) -> Tensor:
+    """Cut one window out of each face: uint8 (N, S, S, 3) -> uint8 (N, 3, size, size), its channels last in memory."""
+    if faces.device.type != "cpu":
+        return cut_by_pixels(faces, windows, size)
+    stored = faces.shape[1]
+    # Rows of a window are contiguous bytes of a face: they are copied as they are, from any byte as a start.
+    starts = (torch.arange(len(faces))[:, None] * stored + windows.top[:, None] + torch.arange(size)) * stored
+    starts = (starts + windows.left[:, None]).flatten() * 3
+    every = np.lib.stride_tricks.sliding_window_view(faces.numpy().reshape(-1), size * 3)
+    crops = torch.from_numpy(every[starts.numpy()]).view(-1, size, size, 3)
     flipped = windows.flip.nonzero().flatten()
     mirrored = crops.index_select(0, flipped).view(-1, size, 3).flip(1)
     return crops.index_copy_(0, flipped, mirrored.view(-1, size, size, 3)).permute(0, 3, 1, 2)
 
 
-def _cut_on_device(images: Tensor, slots: Tensor, windows: Windows, size: int) -> Tensor:
-    """Take pixel by pixel what `cut` copies by rows: numbers of pixels are made on the device, none is sent there."""
-    slots, top, left, flip = (x[:, None].to(images.device) for x in (slots, windows.top, windows.left, windows.flip))
-    stored, steps = images.shape[1], torch.arange(size, device=images.device)
-    rows = slots * stored + top + steps
+def cut_by_pixels(faces: Tensor, windows: Windows, size: int) -> Tensor:
+    """Take pixel by pixel what `cut` copies by rows: on a GPU, where their numbers are made too."""
+    top, left, flip = (x[:, None].to(faces.device) for x in (windows.top, windows.left, windows.flip))
+    stored, steps = faces.shape[1], torch.arange(size, device=faces.device)
+    rows = torch.arange(len(faces), device=faces.device)[:, None] * stored + top + steps
     columns = left + torch.where(flip, size - 1 - steps, steps)
     pixels = (rows[:, :, None] * stored + columns[:, None, :]).flatten()
-    return images.view(-1, 3).index_select(0, pixels).view(-1, size, size, 3).permute(0, 3, 1, 2)
+    return faces.view(-1, 3).index_select(0, pixels).view(-1, size, size, 3).permute(0, 3, 1, 2)
 
 
 def standardize(images: Tensor, contrast: Tensor | None = None) -> Tensor:

@@ -1,5 +1,6 @@
 """Batches straight from the pack: which faces, in which order, seen how: a function of the seed and the step alone."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -68,13 +69,28 @@ class Faces:
 
     def stored(self, rows: npt.NDArray[np.int64]) -> Tensor:
         """The stored pixels of these rows: uint8 (N, S, S, 3), on the device where the pixels are."""
+        slots = self.slots[rows]
         if isinstance(self.images, Tensor):
-            return self.images[torch.from_numpy(self.slots[rows]).to(self.images.device)]
-        return torch.from_numpy(self.images[self.slots[rows]])
+            return self.images[torch.from_numpy(slots).to(self.images.device)]
+        return torch.from_numpy(read(self.images, slots) if isinstance(self.images, np.memmap) else self.images[slots])
 
     def batch(self, images: Tensor, rows: npt.NDArray[np.int64]) -> Batch:
         index = torch.from_numpy(rows)
         return {"images": images, "labels": {task: v[index] for task, v in self.labels.items()}, "rows": index}
+
+
+def read(images: np.memmap[Any, np.dtype[np.uint8]], slots: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+    """Read these faces out of the mapped file, each as one piece.
+
+    Touched through the map, each face that is not in memory yet makes the system read far more than it around it.
+    """
+    faces = np.empty((len(slots), *images.shape[1:]), np.uint8)
+    assert images.filename is not None
+    with Path(images.filename).open("rb", buffering=0) as file:
+        for face, slot in zip(faces, slots.tolist(), strict=True):
+            if os.preadv(file.fileno(), [face], images.offset + slot * face.nbytes) != face.nbytes:
+                raise OSError(f"{images.filename} ends within face {slot}")
+    return faces
 
 
 class TrainingBatches(IterableDataset[Batch]):
@@ -109,7 +125,7 @@ class TrainingBatches(IterableDataset[Batch]):
         generator = torch.Generator().manual_seed(int(np.random.SeedSequence([self.seed, step]).generate_state(1)[0]))
         rows = self.rows(step)
         windows = random_windows(len(rows), self.faces.images.shape[1] - self.size, generator)
-        crops = cut(self.faces.images, self.faces.slots[rows], windows, self.size)
+        crops = cut(self.faces.stored(rows), windows, self.size)
         contrast = random_contrast(len(rows), self.contrast, generator) if self.contrast else None
         return self.faces.batch(standardize(crops, contrast), rows)
 
