@@ -12,7 +12,7 @@ from PIL import Image
 from agegender.experiments import Job
 from agegender.report.figures import draw_figures
 from agegender.report.records import load_records
-from agegender.report.render import name_best, to_csv, to_latex, to_markdown
+from agegender.report.render import name_best, summarize, to_csv, to_latex, to_markdown
 from agegender.report.table import best_rows, build_table
 from agegender.report.write import write_report
 from agegender.runs import RunFolder
@@ -54,6 +54,15 @@ def test_the_best_rows_are_named_in_a_sentence_once_no_run_is_missing(jobs: list
     worse = [finish(job(tmp_path, "worse", ["age"], fold), wrong=[0, 1]) for fold in (0, 1)]
     table = build_table(load_records([*worse, *better]), (), {})
     assert name_best(table) == "Best mean over the folds: age exact 93.8 % (BETTER)."
+    assert summarize(table).startswith(name_best(table))
+
+
+def test_the_summary_of_the_largest_experiment_fits_into_a_description_of_mlflow(tmp_path: Path) -> None:
+    names = [f"{name}_of_a_long_name" for name in map(str, range(18))]
+    runs = [finish(job(tmp_path, name, ["age", "gender"], fold), wrong=[0]) for name in names for fold in (0, 1)]
+    text = summarize(build_table(load_records(runs), (), {}))
+    assert all(name.upper() in text for name in names)
+    assert len(text) < 8000
 
 
 def test_not_predicted_and_missing_look_different(jobs: list[Job]) -> None:

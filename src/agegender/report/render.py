@@ -18,20 +18,22 @@ CSV_HEAD = ("system", "mode", "evaluation", "fold", "metric", "value", "sd", "lo
 
 def to_markdown(table: Table, figures: Mapping[str, str]) -> str:
     """Print the whole report: means, caption, missing runs, other grids, figures (relative path: title), runs."""
-    means, *others = [
-        [f"## {grid.title}", _markdown_grid(grid), *(MARKDOWN.escape(note) for note in grid.notes)]
-        for grid in build_grids(table, MARKDOWN)
-    ]
-    # The numbers first: MLflow shows only the beginning.
-    blocks = [f"# {table.facts.get('experiment', table.dataset)}", *means, "## What was run"]
+    means, *others = build_grids(table, MARKDOWN)
+    blocks = [f"# {table.facts.get('experiment', table.dataset)}", *_markdown_section(means), "## What was run"]
     blocks.append("\n".join(f"- **{key}**: {MARKDOWN.escape(text)}" for key, text in _caption(table).items()))
     if table.absent:
         blocks += ["## Missing runs", "\n".join(f"- {MARKDOWN.escape(_absence(record))}" for record in table.absent)]
-    blocks += [block for grid in others for block in grid]
+    blocks += [block for grid in others for block in _markdown_section(grid)]
     if figures:
         blocks += ["## Figures", *(f"![{MARKDOWN.escape(title)}]({path})" for path, title in figures.items())]
     blocks += ["## Runs", _markdown_grid(_runs_grid(table))]
     return "\n\n".join(blocks) + "\n"
+
+
+def summarize(table: Table) -> str:
+    """Print the best rows and the means alone, as Markdown: MLflow takes 8,000 characters, and first shows a few."""
+    means, *_ = build_grids(table, MARKDOWN)
+    return "\n\n".join([*filter(None, [name_best(table)]), *_markdown_section(means)]) + "\n"
 
 
 def name_best(table: Table) -> str:
@@ -131,6 +133,10 @@ def _runs_grid(table: Table) -> Grid:
         [],
         "l" * (2 + len(table.folds)),
     )
+
+
+def _markdown_section(grid: Grid) -> list[str]:
+    return [f"## {grid.title}", _markdown_grid(grid), *(MARKDOWN.escape(note) for note in grid.notes)]
 
 
 def _markdown_grid(grid: Grid) -> str:

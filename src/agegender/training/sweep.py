@@ -117,15 +117,14 @@ def _conclude(jobs: list[Job], target: Target, parent: str, *, failed: bool) -> 
     from agegender.experiments import pack_of
     from agegender.report.caption import caption
     from agegender.report.records import load_records
-    from agegender.report.render import name_best, to_markdown
+    from agegender.report.render import summarize
     from agegender.report.table import build_table
     from agegender.tracking.server import close_parent
 
     first, metrics = jobs[0].config, {}
     try:
         table = build_table(load_records(jobs), (), caption(first, pack_of(first), "Results"))
-        # MLflow shows the first lines only, until somebody asks for more.
-        text = f"{name_best(table)}\n\n{to_markdown(table, {})}"
+        text = f"{summarize(table)}\nEverything else of it: `agegender report` with the words of this sweep."
         # The metric before the system: MLflow's charts make a section of what stands before the stroke.
         metrics = {
             f"{column.metric}/{row.key}": row.cells[column.metric].mean
