@@ -200,6 +200,10 @@ def test_a_failing_job_leaves_the_others_alone(desk: Path) -> None:
 
 def test_a_sweep_runs_on_several_processes(desk: Path) -> None:
     words = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "experiment=demo", "system=lmtcnn_2_1", "fold=0,1"]
-    output = agegender("train", "-m", *words, "tracking=none", "paths.runs=parallel", *SHORT, cwd=desk)
+    here = ["tracking=none", "paths.runs=parallel", *SHORT, "trainer.threads=null"]
+    output = agegender("train", "-m", *words, *here, cwd=desk)
     assert "2 of 2 runs are done" in output
+    configs = [file.read_text() for file in (desk / "parallel").glob("lmtcnn_2_1-*/config.yaml")]
+    share = f"threads: {max(1, (os.cpu_count() or 1) // 2)}\n"
+    assert [share in config for config in configs] == [True, True], "each its share of the cores"
     assert not (desk / "parallel" / "mlflow.db").exists()

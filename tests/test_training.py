@@ -65,6 +65,13 @@ def test_faithful_mode_predicts_in_full_batches_and_scores_each_face_once(overri
     assert not torch.allclose(saved, posterior[False], rtol=1e-4, atol=1e-6)
 
 
+def test_bf16_is_trained_and_clipped_like_float32(overrides: Overrides) -> None:
+    """Lightning refuses to clip what a fused optimiser might unscale, in bf16 as well, where nothing is scaled."""
+    config, folder = run(overrides(*SHORT, "precision=bf16-mixed"))
+    assert config.recipe.clip_norm > 0
+    assert folder.state == "done"
+
+
 def test_a_run_is_trained_by_one_process(overrides: Overrides) -> None:
     config = compose("train", overrides=overrides(*SHORT))
     folder = run_folder(config, pack_of(config).digest)

@@ -24,16 +24,20 @@ def build_optimizer(network: Network, recipe: Mapping[str, Any]) -> torch.optim.
             in_head = any(parameter is p for p in network.heads.parameters())
             regularised = name == "weight" and isinstance(module, nn.Conv2d | nn.Linear) and not in_head
             (decayed if regularised else free).append(parameter)
-    # One kernel for all weights on a GPU; on a CPU torch's own choice is as fast.
-    fused = True if decayed[0].is_cuda else None
     groups = [{"params": decayed, "weight_decay": recipe["weight_decay"]}, {"params": free, "weight_decay": 0.0}]
     match recipe["optimizer"]:
         case "sgd":
-            return torch.optim.SGD(groups, lr=recipe["learning_rate"], momentum=recipe["momentum"], fused=fused)
+            optimizer: torch.optim.Optimizer = torch.optim.SGD(
+                groups, lr=recipe["learning_rate"], momentum=recipe["momentum"], fused=True
+            )
         case "adamw":
-            return torch.optim.AdamW(groups, lr=recipe["learning_rate"], fused=fused)
+            optimizer = torch.optim.AdamW(groups, lr=recipe["learning_rate"], fused=True)
         case other:
             raise UserError(f"recipe.optimizer={other} is unknown: choose sgd or adamw")
+    # Fused optimisers can undo the loss scaling of float16, so Lightning refuses to clip their gradients. Nothing is
+    # scaled here.
+    optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
+    return optimizer
 
 
 def build_schedule(recipe: Mapping[str, Any]) -> Callable[[int], float]:
