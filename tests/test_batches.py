@@ -60,6 +60,15 @@ def test_a_pack_that_was_cut_short_meanwhile_is_told(faces: Faces, tmp_path: Pat
         mapped.stored(np.array([0]))
 
 
+def test_a_pack_that_was_made_anew_meanwhile_is_told(faces: Faces, tmp_path: Path) -> None:
+    np.save(tmp_path / "faces.npy", faces.images)
+    mapped = Faces(np.load(tmp_path / "faces.npy", mmap_mode="r"), faces.table, faces.tasks)
+    np.save(tmp_path / "new.npy", faces.images)
+    (tmp_path / "new.npy").replace(tmp_path / "faces.npy")
+    with pytest.raises(OSError, match=r"faces\.npy was made anew since this run began"):
+        mapped.stored(np.array([0]))
+
+
 @pytest.mark.parametrize("look", LOOKS)
 def test_looks_reach_loader_processes_as_they_are(faces: Faces, look: str) -> None:
     stored = faces.stored(np.array([0, 1]))

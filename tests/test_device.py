@@ -1,4 +1,4 @@
-"""Where a run computes is decided from the machine, written into its configuration, and changes no result of it."""
+"""Where a run computes is decided from the machine and written into its configuration."""
 
 from collections.abc import Callable
 
@@ -66,7 +66,9 @@ def test_the_jobs_of_a_sweep_take_the_gpus_in_turn_and_share_their_memory(
     config: DictConfig, machine: Callable[..., None], job: int, at_once: int, size: int, chosen: tuple[int, bool]
 ) -> None:
     machine(gpus=2, free=100 * GIGABYTE)
+    config.trainer.workers = 3
     decide(config, size, job=job, at_once=at_once)
+    assert workers(config) == (0 if chosen[1] else 3)
     assert (config.trainer.device, config.trainer.resident) == chosen
     assert config.trainer.compile
     assert place(config)["devices"] == [chosen[0]]
@@ -120,7 +122,8 @@ def test_pixels_kept_in_memory_are_the_same_faces(config: DictConfig) -> None:
     rows = np.array([2, 0])
     assert torch.equal(resident.stored(rows), parts["test"].stored(rows))
     assert resident.images.shape == (3, 8, 8, 3), "only the faces of the part"
-    assert workers(config) == config.trainer.workers
+    config.trainer.workers = 2
+    assert workers(config) == 2
 
 
 def test_precision_says_what_convolutions_on_a_gpu_may_do(config: DictConfig) -> None:

@@ -46,9 +46,11 @@ class Faces:
         labels = {task: self.table[get_task(task).column].fillna(NO_LABEL).to_numpy(np.int64) for task in self.tasks}
         object.__setattr__(self, "slots", self.table["slot"].to_numpy(np.int64))
         object.__setattr__(self, "labels", {task: torch.from_numpy(values) for task, values in labels.items()})
+        object.__setattr__(self, "mapped", inode(self.images))
 
     slots: npt.NDArray[np.int64] = None  # type: ignore[assignment]
     labels: Mapping[str, Tensor] = None  # type: ignore[assignment]
+    mapped: tuple[int, int] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Send a loader process the name of the mapped file, not its gigabytes."""
@@ -57,7 +59,8 @@ class Faces:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         images = state["images"]
-        self.__dict__.update(state, images=np.load(images, mmap_mode="r") if isinstance(images, str | Path) else images)
+        images = np.load(images, mmap_mode="r") if isinstance(images, str | Path) else images
+        self.__dict__.update(state, images=images)
 
     def resident(self, device: torch.device) -> "Faces":
         """The same faces with a copy of their pixels on the device, so that no step waits for the way there."""
@@ -72,15 +75,27 @@ class Faces:
         slots = self.slots[rows]
         if isinstance(self.images, Tensor):
             return self.images[torch.from_numpy(slots).to(self.images.device)]
-        return torch.from_numpy(read(self.images, slots) if isinstance(self.images, np.memmap) else self.images[slots])
+        if isinstance(self.images, np.memmap):
+            if inode(self.images) != self.mapped:
+                raise OSError(f"{self.images.filename} was made anew since this run began: start the run again")
+            return torch.from_numpy(read(self.images, slots))
+        return torch.from_numpy(self.images[slots])
 
     def batch(self, images: Tensor, rows: npt.NDArray[np.int64]) -> Batch:
         index = torch.from_numpy(rows)
         return {"images": images, "labels": {task: v[index] for task, v in self.labels.items()}, "rows": index}
 
 
+def inode(images: npt.NDArray[np.uint8] | Tensor) -> tuple[int, int] | None:
+    """Which file a mapped pack is, whatever takes its name later."""
+    if isinstance(images, np.memmap) and images.filename is not None:
+        status = Path(images.filename).stat()
+        return status.st_dev, status.st_ino
+    return None
+
+
 def read(images: np.memmap[Any, np.dtype[np.uint8]], slots: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
-    """Read these faces out of the mapped file, each as one piece.
+    """Read these faces out of the mapped file, each as one piece; OSError where it ends too early.
 
     Touched through the map, each face that is not in memory yet makes the system read far more than it around it.
     """
@@ -88,8 +103,12 @@ def read(images: np.memmap[Any, np.dtype[np.uint8]], slots: npt.NDArray[np.int64
     assert images.filename is not None
     with Path(images.filename).open("rb", buffering=0) as file:
         for face, slot in zip(faces, slots.tolist(), strict=True):
-            if os.preadv(file.fileno(), [face], images.offset + slot * face.nbytes) != face.nbytes:
-                raise OSError(f"{images.filename} ends within face {slot}")
+            left, start = memoryview(face.reshape(-1)), images.offset + slot * face.nbytes
+            while left:  # a network's file system may answer with less than was asked for
+                count = os.preadv(file.fileno(), [left], start)
+                if count == 0:
+                    raise OSError(f"{images.filename} ends within face {slot}")
+                left, start = left[count:], start + count
     return faces
 
 

@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from agegender.data.batches import Faces
 from agegender.errors import UserError
 
-RUN_MEMORY = 1.5e9  # bytes: the least that a training process was seen to take on a CPU, without the pack's pages
+RUN_MEMORY = 1.0e9  # bytes: less than a training process was ever seen to take on a CPU, without the pack's pages
 RESIDENT_SHARE = 0.25  # of a device's free memory that the faces of its runs may take; the rest is for training
 
 
@@ -53,7 +53,7 @@ def decide(config: DictConfig, pack_bytes: int, *, job: int = 0, at_once: int = 
         trainer.threads = max(1, (os.cpu_count() or 1) // at_once)
     if trainer.device is None:
         trainer.device = job % devices if devices else 0
-    if trainer.device and trainer.device >= devices:
+    if not 0 <= trainer.device < max(1, devices):
         raise UserError(f"trainer.device={trainer.device}: there are {devices} GPUs, counted from 0")
     if trainer.compile is None:
         trainer.compile = devices > 0
@@ -75,8 +75,9 @@ def keep_freed_memory() -> None:
     """
     if platform.libc_ver()[0] == "glibc":
         library = ctypes.CDLL(None)
-        library.mallopt(M_MMAP_THRESHOLD, 2**30)
-        library.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+        # Older versions refuse so high a threshold; setting the other alone would only make things worse there.
+        if library.mallopt(M_MMAP_THRESHOLD, 2**30):
+            library.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def place(config: DictConfig) -> dict[str, Any]:

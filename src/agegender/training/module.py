@@ -29,6 +29,8 @@ class FaceModule(pl.LightningModule):
         self.network = network.to(memory_format=torch.channels_last)
         self.recipe = recipe
         self.seed = seed
+        if compiled:
+            torch.compiler.reset()  # what was compiled for another network counts against a limit and holds its graphs
         # Training only: all its batches are of one size. "reduce-overhead" replays them as CUDA graphs.
         self.training_loss = torch.compile(loss_of, mode="reduce-overhead", dynamic=False) if compiled else loss_of
         self._validation: list[dict[str, tuple[Tensor, Tensor]]] = []

@@ -31,8 +31,9 @@ class Sweep(Callback):
 
         try:
             with exit_on_user_error():
-                check_memory(runs_at_once(config.hydra.launcher))
                 self.jobs = list_jobs(config.hydra.overrides.task, config.hydra.sweeper.params)
+                left = sum(RunFolder(job.run).state != "done" for job in self.jobs)
+                check_memory(min(left, runs_at_once(config.hydra.launcher)))
                 self.tracked = _announce(config, self.jobs)
         except Exception as error:
             # Hydra turns an exception of a callback into a warning and would go on with the jobs.
