@@ -1,17 +1,23 @@
-"""Faces for the measurements: real ones where they are at hand, drawn noise where not, as files and as a pack."""
+"""Faces for the measurements: real ones where they are at hand, drawn noise where not, as files and as a pack.
+
+pandas and torch are imported where they are needed: processes that only decode do without.
+"""
+
+from __future__ import annotations
 
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from PIL import Image
 
-from agegender.data.batches import Faces
-from agegender.data.build import Summary, build_pack
-from agegender.data.pack import open_pack
 from agegender.data.source import open_source
+
+if TYPE_CHECKING:
+    from agegender.data.batches import Faces
+    from agegender.data.build import Summary
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 FAIRFACE = SHARED / "fairface" / "fairface-224px-jpeg.zip"
@@ -61,6 +67,10 @@ def class_folders(source: Path, names: Sequence[str], folder: Path, classes: Seq
 
 def make_pack(source: Path, names: list[str], folder: Path, size: int = 256, workers: int | None = None) -> Summary:
     """Pack these images; their labels only have to be there."""
+    import pandas as pd
+
+    from agegender.data.build import build_pack
+
     number = pd.Series(range(len(names)), dtype="Int64")
     manifest = pd.DataFrame({"image": names, "subject": names, "row": names}).assign(
         fold=0, age_group=number % AGES, age_years=0, gender=number % GENDERS
@@ -80,6 +90,9 @@ def make_pack(source: Path, names: list[str], folder: Path, size: int = 256, wor
 
 def packed_faces(source: Path, names: list[str], folder: Path) -> Faces:
     """Return the faces of a new pack of these images, with both tasks' labels."""
+    from agegender.data.batches import Faces
+    from agegender.data.pack import open_pack
+
     make_pack(source, names, folder)
     pack = open_pack(folder, dataset="benchmark", size=256, settings={}, remedy="this script again")
     return Faces(pack.images, pack.manifest, ["age", "gender"])

@@ -78,6 +78,8 @@ def train_plainly(
     network.train().to(device)
     classes = loader.dataset.classes  # type: ignore[attr-defined]
     optimizer = build_optimizer(network, recipe)
+    for group in optimizer.param_groups:
+        group["fused"] = None  # torch's own choice
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, build_schedule(recipe))
     started = time.perf_counter()
     for step, (images, index) in zip(range(steps), endless(loader), strict=False):

@@ -11,9 +11,7 @@ line is the pack's images/s over the pool's: median (lowest to highest pair).
 """
 
 import argparse
-import io
 import os
-import statistics
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -24,9 +22,8 @@ from pathlib import Path
 from agegender.data.fill import CHUNK
 from agegender.data.images import decode
 from agegender.data.source import Source, open_source
-
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "utkface-160px-webp.zip"
-IMAGES = (".jpg", ".jpeg", ".png", ".webp")
+from faces import UTKFACE, image_names, make_pack, source_or_noise
+from ratios import print_ratio, take_turns
 
 _source: Source
 
@@ -51,55 +48,21 @@ def time_pool(source: Path, names: list[str], size: int, workers: int) -> float:
 
 def time_pack(source: Path, names: list[str], size: int, workers: int) -> float:
     """Return the images/s of `build_pack` over the faces."""
-    import pandas as pd  # here, so that the processes that are started do without
-
-    from agegender.data.build import build_pack
-
-    label = pd.Series(0, index=range(len(names)), dtype="Int64")
-    manifest = pd.DataFrame({"image": names, "subject": names, "row": names}).assign(
-        fold=label, age_group=label, age_years=label, gender=label
-    )
     with tempfile.TemporaryDirectory(dir=".") as folder:
-        summary = build_pack(
-            Path(folder) / "pack",
-            source,
-            manifest,
-            dataset="benchmark",
-            size=size,
-            settings={},
-            allow_missing=False,
-            workers=workers,
-        )
-    return summary.images_per_second
-
-
-def draw_faces(folder: Path, count: int) -> Path:
-    """Write noisy JPEGs of 600 x 600 pixels, about the size of Adience's files."""
-    import numpy as np
-    from PIL import Image
-
-    rng = np.random.default_rng(0)
-    for number in range(count):
-        coarse = Image.fromarray(rng.integers(0, 256, (75, 75, 3), dtype=np.uint8))
-        buffer = io.BytesIO()
-        coarse.resize((600, 600), Image.Resampling.BICUBIC).save(buffer, "JPEG")
-        (folder / f"{number:06}.jpg").write_bytes(buffer.getvalue())
-    return folder
+        return make_pack(source, names, Path(folder) / "pack", size, workers).images_per_second
 
 
 def compare(source: Path, faces: int | None, size: int, pairs: int, workers: int) -> None:
-    with open_source(source) as opened:
-        names = [name for name in opened.names() if name.lower().endswith(IMAGES)][:faces]
+    names = image_names(source, faces)
     print(f"{len(names)} faces of {source.name} to {size} px, {workers} processes")
-    ratios = []
     time_pool(source, names, size, workers)  # fills the file cache and does not count
-    for pair in range(pairs):
-        sides = [time_pool, time_pack] if pair % 2 else [time_pack, time_pool]
-        speed = {side: side(source, names, size, workers) for side in sides}
-        pool, pack = speed[time_pool], speed[time_pack]
-        ratios.append(pack / pool)
-        print(f"pair {pair + 1}: bare pool {pool:,.0f} images/s, pack {pack:,.0f} images/s, ratio {ratios[-1]:.3f}")
-    print(f"ratio: {statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})")
+    ratios = take_turns(
+        ("pack", lambda: time_pack(source, names, size, workers)),
+        ("bare pool", lambda: time_pool(source, names, size, workers)),
+        pairs,
+        "images/s",
+    )
+    print_ratio(ratios)
 
 
 def main() -> None:
@@ -111,7 +74,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        source = args.source or (SHARED if SHARED.exists() else draw_faces(Path(folder), 1000))
+        source = source_or_noise(args.source, UTKFACE, Path(folder), 1000, 600)  # about the size of Adience's files
         compare(source, args.faces, args.size, args.pairs, args.workers)
 
 

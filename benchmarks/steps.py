@@ -112,6 +112,8 @@ def set_up(config: DictConfig, block: int, faces: Faces) -> Training:
     """Build what a run trains with, faces where the run would keep them."""
     decide(config, faces.images.nbytes)
     keep_freed_memory()
+    if config.trainer.threads:
+        torch.set_num_threads(config.trainer.threads)
     recipe = config.recipe
     faces = settle(config, {"train": Faces(faces.images, faces.table, tasks_of(config))})["train"]
     module = FaceModule(build_network(config), plain(recipe), seed=0, compiled=bool(config.trainer.compile))

@@ -54,7 +54,7 @@ def suite(folder: Path, args: argparse.Namespace) -> dict[str, float]:
 
 
 def measured(run: Path, steps: int) -> tuple[float, float]:
-    """Return the seconds of a step of a run, with its share of validation, and those of everything else."""
+    """Return the seconds of a step of a run, and those of everything else; a validation counts where a step follows."""
     entries = [json.loads(line) for line in (run / "history.jsonl").read_text(encoding="utf-8").splitlines()]
     points = [(e["step"], e["time"]) for e in entries if "train/loss" in e["values"] and e["step"] >= START * steps]
     (first, start), (last, end) = points[0], points[-1]
@@ -76,7 +76,7 @@ def plain_way(files: Path, system: str, args: argparse.Namespace) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--systems", nargs="+", default=["lmtcnn_2_1", "levi_hassner_tf"])
-    parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--steps", type=int, default=30, help="at least 20")
     parser.add_argument("--plain-steps", type=int, default=10)
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--folds", type=int, default=1, help="of five, that are really run")
@@ -90,7 +90,8 @@ def main() -> None:
         source = args.source or folder / "data" / "generated"
         files = class_folders(source, image_names(source, 2000), folder / "files")
         theirs = {system: plain_way(files, system, args) for system in args.systems}
-    hours = {system: FOLDS * ours[system] / args.at_once / 3600 for system in args.systems}
+    sharing = min(args.at_once, len(args.systems) * args.folds)
+    hours = {system: FOLDS * ours[system] / sharing / 3600 for system in args.systems}
     plain_hours = {system: FOLDS * theirs[system] / 3600 for system in args.systems}
     where = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{os.cpu_count()} CPU cores"
     print(f"{FOLDS} folds of {STEPS:,} steps of {BATCH} on {where}, hours, extrapolated from {args.steps} steps a run")

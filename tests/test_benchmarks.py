@@ -15,6 +15,7 @@ SCRIPTS = {
     "training_step": STEPS,
     "loop_overhead": STEPS,
     "input_pipeline": ["--faces", "16", "--batch-size", "4", "--batches", "1", "--pairs", "1", "--cores", "2"],
+    "prepare_throughput": ["--faces", "8", "--size", "64", "--pairs", "1", "--workers", "1"],
     "scale": ["--faces", "20", "40", "--batch-size", "2", "--blocks", "1", "--repeats", "1"],
     "tracking_share": ["--steps", "2", "--batch-size", "2", "--pairs", "1", "trainer.accelerator=cpu"],
     "whole_table": [
