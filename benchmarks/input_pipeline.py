@@ -1,8 +1,8 @@
 """Compare the suite's training batches with ImageFolder + PIL + transforms v2 in a DataLoader: images a second.
 
-Both read the same real faces, draw a 227 crop of 256 pixels, mirror, change brightness and contrast and standardise
-each image, with the same cores: the suite in threads of one process, as `agegender train` does, the other in as many
-worker processes. They take turns.
+Both read the same real faces, cut 227 of 256 pixels, mirror, change the contrast and standardise each image; the
+plain side changes the brightness too, which standardising cancels. They have the same cores: the suite in threads of
+one process, as `agegender train` does, the other in as many worker processes. They take turns.
 
     python benchmarks/input_pipeline.py [--source ZIP] [--faces 1000] [--batch-size 128] [--cores N] [--pairs 3]
 

@@ -1,7 +1,8 @@
-"""Compare Lightning's loop, as `agegender train` uses it, with a bare loop on the same batch: what the loop costs.
+"""Compare Lightning's loop with a bare loop on the same batch: what the loop costs.
 
-One side is the LightningModule in Lightning's Trainer with logging and the history file, the other is forward, loss,
-backward, clipping and optimiser in a plain loop, compiled or not like the suite's. They take turns on one network.
+One side is the LightningModule in Lightning's Trainer with logging and the history file, without validation, progress
+bar and checkpoints; the other is forward, loss, backward, clipping and optimiser in a plain loop, compiled or not like
+the suite's. They take turns on one network.
 
     python benchmarks/loop_overhead.py [--system levi_hassner_tf] [--batch-size 16] [--blocks 8] [SETTING ...]
 

@@ -3,7 +3,6 @@
 import argparse
 import logging
 import tempfile
-import time
 import warnings
 from collections.abc import Iterator
 from copy import deepcopy
@@ -27,6 +26,7 @@ from agegender.training.device import decide, gpus, keep_freed_memory, settle, w
 from agegender.training.fit import build_network, build_trainer, quiet_lightning
 from agegender.training.module import FaceModule
 from agegender.training.optimization import build_optimizer, build_schedule
+from plain import now
 
 WARM_UP = 3  # blocks that do not count
 
@@ -50,9 +50,7 @@ class Stopwatch(pl.Callback):
     def on_train_batch_end(self, *args: Any) -> None:
         self.steps += 1
         if self.steps % self.block == 0:
-            if torch.cuda.is_available():
-                torch.cuda.synchronize()
-            self.times.append(time.perf_counter())
+            self.times.append(now())
 
     @property
     def step(self) -> float:

@@ -1,8 +1,8 @@
 """Extrapolate a whole table, five folds of the official recipe, from real runs: the suite against the plain way.
 
-The suite's side is `agegender train -m` with its validation, checkpoints and test, so many runs at a time as asked for;
-a step's seconds come from the runs' own histories after the start, everything else a run takes is added once. The other
-side is ImageFolder and a bare float32 loop, run after run.
+The suite's side is `agegender train -m`, so many runs at a time as asked for; a step's seconds come from the runs' own
+histories after the start, with the validations (every 1,000 steps) that fall between; everything else a run takes is
+added once. The other side is ImageFolder and a bare float32 loop, run after run.
 
     python benchmarks/whole_table.py [--systems lmtcnn_2_1 levi_hassner_tf] [--steps 30] [--batch-size 16] [--folds 1]
                                      [--at-once 1] [--source UTKFACE.zip] [SETTING ...]

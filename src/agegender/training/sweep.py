@@ -39,8 +39,7 @@ class Sweep(Callback):
             # Hydra turns an exception of a callback into a warning and would go on with the jobs.
             traceback.print_exc()
             raise SystemExit(1) from error
-        done = sum(RunFolder(job.run).state == "done" for job in self.jobs)
-        log.info("%d runs: %d done, %d to do", len(self.jobs), done, len(self.jobs) - done)
+        log.info("%d runs: %d done, %d to do", len(self.jobs), len(self.jobs) - left, left)
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Print what became of each run; leave with status 1 when one of them failed."""

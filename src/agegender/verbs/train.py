@@ -81,6 +81,8 @@ def train(config: DictConfig, sweeping: bool = False) -> None:
 
 def fit_or_record(config: DictConfig, pack: "Pack", folder: RunFolder, mirror: Callable[[], None] | None) -> None:
     """Train; an error is left in the run folder before it goes on its way."""
+    import torch
+
     from agegender.training.fit import fit
 
     try:
@@ -90,8 +92,6 @@ def fit_or_record(config: DictConfig, pack: "Pack", folder: RunFolder, mirror: C
         folder.write("failed", {"error": sentence, "traceback": traceback.format_exc()})
         raise
     finally:
-        import torch
-
         gc.collect()  # Lightning's objects refer to each other: a sweep would hold several runs and maps of the pack
         if torch.cuda.is_available():
             torch.cuda.empty_cache()  # or the next run would find less memory free than there is
