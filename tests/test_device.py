@@ -1,6 +1,7 @@
 """Where a run computes is decided from the machine and written into its configuration."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -14,7 +15,16 @@ from agegender.errors import UserError
 from agegender.models.network import create_model
 from agegender.settings import config_folder
 from agegender.training import device
-from agegender.training.device import check_memory, decide, place, runs_at_once, settle, workers
+from agegender.training.device import (
+    check_memory,
+    computing_device,
+    decide,
+    gpu_claimed,
+    place,
+    runs_at_once,
+    settle,
+    workers,
+)
 from agegender.training.module import loss_of
 
 GIGABYTE = 10**9
@@ -30,10 +40,13 @@ def config() -> DictConfig:
 def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Pretends to a number of GPUs with free memory and to CPU cores; nothing is computed on them."""
 
-    def pretend(gpus: int = 0, free: int = 0, cores: int = 8) -> None:
+    def pretend(gpus: int = 0, free: int = 0, cores: int = 8, triton: bool = True) -> None:
         monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
         monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (free, free))
-        monkeypatch.setattr(device.os, "cpu_count", lambda: cores)
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (9, 0))
+        monkeypatch.setattr(device, "find_spec", lambda name: name if triton else None)
+        monkeypatch.setenv("CC", "cc")
+        monkeypatch.setattr(device.joblib, "cpu_count", lambda: cores)
 
     return pretend
 
@@ -54,30 +67,63 @@ def test_without_a_gpu_nothing_is_copied_or_compiled(config: DictConfig, machine
 
 
 @pytest.mark.parametrize(
-    ("job", "at_once", "size", "chosen"),
+    ("at_once", "pixels", "resident"),
     [
-        (0, 1, 5 * GIGABYTE, (0, True)),
-        (5, 4, 5 * GIGABYTE, (1, True)),  # two runs a GPU: 10 of the 25 GB
-        (4, 12, 5 * GIGABYTE, (0, False)),  # six runs a GPU: 30 of the 25 GB
-        (1, 1, 26 * GIGABYTE, (1, False)),
+        (1, 5 * GIGABYTE, True),
+        (4, 5 * GIGABYTE, True),  # two runs a GPU: 10 of the 25 GB
+        (12, 5 * GIGABYTE, False),  # six runs a GPU: 30 of the 25 GB
+        (1, 26 * GIGABYTE, False),
     ],
 )
-def test_the_jobs_of_a_sweep_take_the_gpus_in_turn_and_share_their_memory(
-    config: DictConfig, machine: Callable[..., None], job: int, at_once: int, size: int, chosen: tuple[int, bool]
+def test_the_runs_on_a_gpu_share_its_memory(
+    config: DictConfig, machine: Callable[..., None], at_once: int, pixels: int, resident: bool
 ) -> None:
     machine(gpus=2, free=100 * GIGABYTE)
     config.trainer.workers = 3
-    decide(config, size, job=job, at_once=at_once)
-    assert workers(config) == (0 if chosen[1] else 3)
-    assert (config.trainer.device, config.trainer.resident) == chosen
-    assert config.trainer.compile
-    assert place(config)["devices"] == [chosen[0]]
+    decide(config, pixels, at_once=at_once)
+    assert workers(config) == (0 if resident else 3)
+    assert (config.trainer.device, config.trainer.resident, config.trainer.compile) == (0, resident, True)
+    assert place(config)["devices"] == [0]
+    assert computing_device(config) == torch.device("cuda", 0)
+
+
+def test_nothing_is_compiled_where_nothing_can_compile(config: DictConfig, machine: Callable[..., None]) -> None:
+    machine(gpus=1, free=100 * GIGABYTE, triton=False)
+    decide(config, GIGABYTE)
+    assert config.trainer.compile is False
+
+
+def test_a_run_gets_the_gpu_with_the_fewest_runs(
+    config: DictConfig, machine: Callable[..., None], tmp_path: Path
+) -> None:
+    machine(gpus=2)
+    config.paths.runs = str(tmp_path / "runs")
+    runs = [config.copy() for _ in range(6)]
+    with gpu_claimed(runs[0], 4):
+        with gpu_claimed(runs[1], 4), gpu_claimed(runs[2], 4):
+            pass
+        with gpu_claimed(runs[3], 4):
+            with gpu_claimed(runs[4], 4):
+                pass
+            runs[5].trainer.device = 1
+            with gpu_claimed(runs[5], 4):
+                pass
+    assert [run.trainer.device for run in runs] == [0, 1, 0, 1, 0, 1], "the one that ended left its GPU to the next"
+
+
+def test_one_gpu_or_none_need_no_claim(config: DictConfig, machine: Callable[..., None], tmp_path: Path) -> None:
+    config.paths.runs = str(tmp_path / "runs")
+    for gpus in (0, 1):
+        machine(gpus=gpus)
+        with gpu_claimed(config, 4):
+            assert config.trainer.device is None
+    assert not (tmp_path / "runs").exists()
 
 
 def test_what_is_asked_for_is_kept(config: DictConfig, machine: Callable[..., None]) -> None:
     machine(gpus=2, free=100 * GIGABYTE)
     config.trainer.update({"device": 1, "resident": False, "compile": False, "threads": 3})
-    decide(config, GIGABYTE, job=2, at_once=4)
+    decide(config, GIGABYTE, at_once=4)
     assert [config.trainer[name] for name in ("device", "resident", "compile", "threads")] == [1, False, False, 3]
     config.trainer.device = 2
     with pytest.raises(UserError, match=r"trainer\.device=2: there are 2 GPUs, counted from 0"):
@@ -87,16 +133,18 @@ def test_what_is_asked_for_is_kept(config: DictConfig, machine: Callable[..., No
 def test_a_cpu_run_on_a_machine_with_gpus_leaves_them_alone(config: DictConfig, machine: Callable[..., None]) -> None:
     machine(gpus=2, free=100 * GIGABYTE)
     config.trainer.accelerator = "cpu"
-    decide(config, GIGABYTE, job=3)
+    decide(config, GIGABYTE)
     assert (config.trainer.device, config.trainer.resident, config.trainer.compile) == (0, False, False)
     assert place(config)["devices"] == 1
 
 
 def test_runs_at_a_time_divide_the_cores(config: DictConfig, machine: Callable[..., None]) -> None:
     machine(cores=8)
-    assert [runs_at_once({"n_jobs": jobs}) for jobs in (1, 4, -1, -2)] == [1, 4, 8, 7]
+    assert [runs_at_once({"n_jobs": jobs}) for jobs in (1, 4, -1, -2, None)] == [1, 4, 8, 7, 1]
+    with pytest.raises(UserError, match="n_jobs=0: choose how many runs at a time"):
+        runs_at_once({"n_jobs": 0})
     assert runs_at_once({"_target_": "hydra._internal.core_plugins.basic_launcher.BasicLauncher"}) == 1
-    decide(config, GIGABYTE, job=1, at_once=3)
+    decide(config, GIGABYTE, at_once=3)
     assert config.trainer.threads == 2
 
 

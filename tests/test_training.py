@@ -29,6 +29,26 @@ def test_the_same_command_twice_gives_bit_identical_predictions(overrides: Overr
     assert first.predictions.read_bytes() == second.predictions.read_bytes()
 
 
+def test_compiled_steps_train_the_same_networks(
+    overrides: Overrides, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two systems in one process, through Lightning, with the front end that all backends of torch.compile share."""
+    compilation, compiled = torch.compile, list[object]()
+
+    def front_end(function: object, **_: object) -> object:
+        compiled.append(function)
+        return compilation(function, backend="aot_eager")
+
+    monkeypatch.setattr(torch, "compile", front_end)
+    for system in ("lmtcnn_1_1", "lmtcnn_2_1"):
+        words = overrides(*SHORT, f"system={system}")
+        _, plain = run(words)
+        _, other = run([*words, "trainer.compile=true", f"paths.runs={tmp_path}/compiled"])
+        tables = [read_predictions(folder.predictions).filter(regex="_p[0-9]") for folder in (plain, other)]
+        pd.testing.assert_frame_equal(*tables, atol=1e-4, rtol=0)
+    assert len(compiled) == 2
+
+
 def test_a_run_folder_tells_the_whole_story(overrides: Overrides) -> None:
     config, folder = run(overrides(*SHORT))
     assert folder.state == "done"

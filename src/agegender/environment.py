@@ -10,8 +10,8 @@ from pathlib import Path
 PACKAGES = ("agegender-bench", "torch", "torchvision", "pytorch-lightning", "hydra-core", "numpy", "pillow", "mlflow")
 
 
-def describe_environment(accelerator: str = "auto") -> dict[str, object]:
-    """Facts about this process, which trains on `accelerator`: JSON values only."""
+def describe_environment(accelerator: str = "auto", gpu: int | None = None) -> dict[str, object]:
+    """Facts about this process, which trains on `accelerator`, there on the GPU of this number: JSON values only."""
     import torch
 
     return {
@@ -23,7 +23,7 @@ def describe_environment(accelerator: str = "auto") -> dict[str, object]:
             "cores": os.cpu_count(),
             "threads": torch.get_num_threads(),
             "accelerator": accelerator,
-            "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() and accelerator != "cpu" else None,
+            "gpu": torch.cuda.get_device_name(gpu) if torch.cuda.is_available() and accelerator != "cpu" else None,
             "system": f"{platform.system()} {platform.machine()}",
         },
     }

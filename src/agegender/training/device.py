@@ -1,10 +1,18 @@
 """Where a run computes: which device, how many runs share the machine, what stays on the device, what is compiled."""
 
 import ctypes
+import fcntl
 import os
 import platform
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
+from itertools import product
+from pathlib import Path
 from typing import Any
 
+import joblib
 import psutil
 import torch
 from omegaconf import DictConfig
@@ -27,8 +35,11 @@ def gpus(config: DictConfig) -> int:
 
 def runs_at_once(launcher: Any) -> int:
     """Return how many jobs Hydra's launcher runs at a time: joblib's `n_jobs` (-1: one per core), without joblib 1."""
-    jobs, cores = int(launcher.get("n_jobs", 1)), os.cpu_count() or 1
-    return max(1, cores + 1 + jobs) if jobs < 0 else max(1, jobs)
+    jobs = launcher.get("n_jobs")
+    if jobs == 0:
+        raise UserError("hydra.launcher.n_jobs=0: choose how many runs at a time, or -1 for one per core")
+    jobs = 1 if jobs is None else int(jobs)
+    return max(1, joblib.cpu_count() + 1 + jobs) if jobs < 0 else jobs
 
 
 def check_memory(at_once: int) -> None:
@@ -42,24 +53,55 @@ def check_memory(at_once: int) -> None:
         )
 
 
-def decide(config: DictConfig, pack_bytes: int, *, job: int = 0, at_once: int = 1) -> None:
+def decide(config: DictConfig, pixels: float, *, at_once: int = 1) -> None:
     """Put what suits this machine where `config.trainer` has null, so that the run's config.yaml says what it was.
 
-    `pack_bytes` is the size of the pack's pixels; `job` the run's number in its sweep, of which `at_once` share the
-    machine.
+    `pixels` are the bytes of the faces that the run reads; `at_once` runs share the machine.
     """
     trainer, devices = config.trainer, gpus(config)
     if trainer.threads is None and at_once > 1:
-        trainer.threads = max(1, (os.cpu_count() or 1) // at_once)
+        trainer.threads = max(1, joblib.cpu_count() // at_once)
     if trainer.device is None:
-        trainer.device = job % devices if devices else 0
+        trainer.device = 0
     if not 0 <= trainer.device < max(1, devices):
         raise UserError(f"trainer.device={trainer.device}: there are {devices} GPUs, counted from 0")
     if trainer.compile is None:
-        trainer.compile = devices > 0
+        trainer.compile = devices > 0 and _compiles(trainer.device)
     if trainer.resident is None:
         sharing = -(-at_once // max(1, devices))
-        trainer.resident = devices > 0 and pack_bytes * sharing <= RESIDENT_SHARE * _free(trainer.device)
+        trainer.resident = devices > 0 and pixels * sharing <= RESIDENT_SHARE * _free(trainer.device)
+
+
+@contextmanager
+def gpu_claimed(config: DictConfig, at_once: int) -> Iterator[None]:
+    """Give the run the least used GPU, where it may choose, until it ends: jobs end in no order.
+
+    Claims are locks on files beside the run folders. Runs of other folders are not seen.
+    """
+    devices = gpus(config)
+    with ExitStack() as claim:
+        if config.trainer.device is None and devices > 1:
+            places = product(range(-(-at_once // devices)), range(devices))
+            config.trainer.device = next((gpu for place, gpu in places if _claim(claim, config, gpu, place)), 0)
+        yield
+
+
+def _claim(claim: ExitStack, config: DictConfig, gpu: int, place: int) -> bool:
+    """Take a place on a GPU if it is free; a process that dies gives it back."""
+    folder = Path(config.paths.runs)
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = claim.enter_context((folder / f"gpu{gpu}-place{place}.lock").open("w"))
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _compiles(gpu: int) -> bool:
+    """Whether torch.compile has what it needs: Triton with a C compiler, and a GPU of the kinds Triton knows."""
+    compiler = os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang")
+    return bool(find_spec("triton") and compiler and torch.cuda.get_device_capability(gpu) >= (7, 0))
 
 
 def _free(device: int) -> int:
@@ -85,23 +127,23 @@ def place(config: DictConfig) -> dict[str, Any]:
     torch.backends.cudnn.allow_tf32 = config.precision != "32-true"
     return {
         "accelerator": config.trainer.accelerator,
-        "devices": [_index(config)] if gpus(config) else 1,
+        "devices": [computing_device(config).index] if gpus(config) else 1,
         "precision": "32-true" if config.precision == "tf32" else config.precision,
     }
+
+
+def computing_device(config: DictConfig) -> torch.device:
+    """Return the GPU of a run; the CPU where there is none, and where Lightning takes another accelerator."""
+    return torch.device("cuda", int(config.trainer.device or 0)) if gpus(config) else torch.device("cpu")
 
 
 def settle(config: DictConfig, parts: dict[str, Faces]) -> dict[str, Faces]:
     """Return the faces with their pixels where they are read from: on the device with `trainer.resident`."""
     if not config.trainer.resident:
         return parts
-    device = torch.device("cuda", _index(config)) if gpus(config) else torch.device("cpu")
-    return {part: faces.resident(device) for part, faces in parts.items()}
+    return {part: faces.resident(computing_device(config)) for part, faces in parts.items()}
 
 
 def workers(config: DictConfig) -> int:
     """Return the number of loader processes: they cannot reach what a GPU holds, and need not."""
     return 0 if config.trainer.resident and gpus(config) else int(config.trainer.workers)
-
-
-def _index(config: DictConfig) -> int:
-    return int(config.trainer.device or 0)

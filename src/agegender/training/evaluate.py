@@ -16,7 +16,7 @@ from agegender.modes import Evaluation
 from agegender.predictions import predictions_table
 from agegender.settings import evaluation_of
 from agegender.tasks import get_task
-from agegender.training.device import place, workers
+from agegender.training.device import computing_device, place, workers
 from agegender.training.interruption import stopped_by_ctrl_c
 from agegender.training.module import FaceModule
 
@@ -30,6 +30,7 @@ def predict(config: DictConfig, module: FaceModule, parts: dict[str, Faces]) -> 
         set_statistics(module.network, evaluation.statistics)
     if evaluation.statistics == "reestimated":
         faces = estimation_batches(parts["train"], config.system.model.input_size, config.seed)
+        module.network.to(computing_device(config))  # Lightning leaves it on the CPU
         reestimate(module.network, loader(faces, workers(config)))
     order = order_of(test, evaluation.order, config.seed)
     total: dict[str, torch.Tensor] = {}

@@ -41,9 +41,11 @@ def fit(config: DictConfig, pack: Pack, folder: RunFolder, mirror: Callable[[], 
     Goes on from the newest checkpoint in the folder when there is one.
     """
     pl.seed_everything(config.seed, workers=True, verbose=False)
-    parts = settle(config, faces_of(config, pack))
+    parts, twin, timer = faces_of(config, pack), trained_twin(config, folder), Timer()
+    reestimated = evaluation_of(config).statistics == "reestimated"
+    read = ("test", *(["train"] if reestimated else [])) if twin else tuple(parts)
+    parts |= settle(config, {part: parts[part] for part in read})
     module = FaceModule(build_network(config), plain(config.recipe), config.seed, compiled=bool(config.trainer.compile))
-    twin, timer = trained_twin(config, folder), Timer()
     with quiet_lightning():
         if twin:
             log.info("%s: evaluating the weights of %s", folder.identity, twin.identity)
@@ -64,7 +66,7 @@ def fit(config: DictConfig, pack: Pack, folder: RunFolder, mirror: Callable[[], 
         "metrics",
         {f"test/{k}": v for k, v in scores.items()} | validation | counts | {"seconds": seconds},
     )
-    if twin and evaluation_of(config).statistics != "reestimated":
+    if twin and not reestimated:
         folder.write("weights", {"trained_by": twin.identity})
     else:
         save_file({name: tensor.contiguous() for name, tensor in module.network.state_dict().items()}, folder.weights)

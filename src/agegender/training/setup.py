@@ -24,7 +24,7 @@ def set_up(folder: RunFolder, config: DictConfig, keys: Mapping[str, Any]) -> No
     (folder.path / "failed.json").unlink(missing_ok=True)
     folder.write_text("config.yaml", OmegaConf.to_yaml(config, resolve=True))
     before = folder.read("environment") if folder.checkpoints.exists() else None
-    now = describe_environment(config.trainer.accelerator)
+    now = describe_environment(config.trainer.accelerator, config.trainer.device)
     folder.write("environment", now | ({"resumed_from": before} if before else {}))
     folder.write("identity", {"identity": folder.identity, "keys": dict(keys)})
 

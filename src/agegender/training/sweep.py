@@ -33,7 +33,10 @@ class Sweep(Callback):
             with exit_on_user_error():
                 self.jobs = list_jobs(config.hydra.overrides.task, config.hydra.sweeper.params)
                 left = sum(RunFolder(job.run).state != "done" for job in self.jobs)
-                check_memory(min(left, runs_at_once(config.hydra.launcher)))
+                at_once = max(1, min(left, runs_at_once(config.hydra.launcher)))
+                check_memory(at_once)
+                if "n_jobs" in config.hydra.launcher:  # so the jobs divide the cores among those there are
+                    config.hydra.overrides.hydra.append(f"hydra.launcher.n_jobs={at_once}")
                 self.tracked = _announce(config, self.jobs)
         except Exception as error:
             # Hydra turns an exception of a callback into a warning and would go on with the jobs.

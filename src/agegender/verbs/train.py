@@ -49,7 +49,7 @@ def train(config: DictConfig, sweeping: bool = False) -> None:
     from agegender.experiments import pack_of
     from agegender.tracking.mirror import follow
     from agegender.tracking.server import check_server
-    from agegender.training.device import decide, keep_freed_memory, runs_at_once
+    from agegender.training.device import decide, gpu_claimed, keep_freed_memory, runs_at_once
     from agegender.training.setup import set_up, tracking_target
 
     check(config)
@@ -61,15 +61,12 @@ def train(config: DictConfig, sweeping: bool = False) -> None:
     target = tracking_target(config)
     if target and not sweeping:
         check_server(target)
-    if sweeping:
-        job = HydraConfig.get()
-        decide(config, pack.images.nbytes, job=job.job.num, at_once=runs_at_once(job.launcher))
-    else:
-        decide(config, pack.images.nbytes)
+    at_once = runs_at_once(HydraConfig.get().launcher) if sweeping else 1
     keep_freed_memory()
-    if config.trainer.threads:
-        torch.set_num_threads(config.trainer.threads)
-    with folder.claimed(), logging_to(folder):
+    with folder.claimed(), logging_to(folder), gpu_claimed(config, at_once):
+        decide(config, pack.images.nbytes * config.protocol.get("fraction", 1.0), at_once=at_once)
+        if config.trainer.threads:
+            torch.set_num_threads(config.trainer.threads)
         log.info("%s: started", folder.identity)
         set_up(folder, config, identity_keys(config, pack.digest))
         if target is None:
