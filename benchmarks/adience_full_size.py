@@ -37,6 +37,8 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
+from command import AGEGENDER
+
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "adience" / "folds"
 SIDE = 816  # pixels, as in Adience's aligned/
 DRAWN = {"faces": 300, "users": 60, "size": SIDE // 2, "seed": 0}
@@ -44,7 +46,6 @@ QUALITIES = (85, 90, 95)
 NOISE = 3.0  # standard deviation in grey levels
 TILE = SIDE + 64  # the noise of a file is one of 64 x 64 cuts of a larger tile, which are cheaper than new noise
 SAMPLE_SECONDS = 0.05
-AGEGENDER = [sys.executable, "-c", "from agegender.cli import main; main()"]
 
 
 @dataclass(frozen=True)

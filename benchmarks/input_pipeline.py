@@ -21,7 +21,7 @@ import torch
 from agegender.data.batches import Batch, Faces, TrainingBatches, loader
 from agegender.training.device import keep_freed_memory
 from faces import FAIRFACE, class_folders, image_names, packed_faces, source_or_noise
-from plain import endless, images_per_second, plain_loader
+from plain import images_per_second, plain_loader
 from ratios import print_ratio, take_turns
 
 CONTRAST = (0.2, 1.8)
@@ -42,7 +42,9 @@ def suite_speed(faces: Faces, batch_size: int, count: int) -> float:
 
 def plain_speed(folder: Path, batch_size: int, count: int, workers: int) -> float:
     def on_device() -> Iterator[torch.Tensor]:
-        for images, _ in endless(plain_loader(folder, batch_size, workers, CONTRAST)):
+        # More batches than are counted, so that the workers are as busy at the last one as at the first.
+        draws = (count + 2 + 4 * workers) * batch_size
+        for images, _ in plain_loader(folder, batch_size, workers, CONTRAST, draws):
             yield images.cuda() if torch.cuda.is_available() else images
 
     return images_per_second(on_device(), batch_size, count)

@@ -4,7 +4,8 @@ One side is the LightningModule in Lightning's Trainer with logging and the hist
 bar and checkpoints; the other is forward, loss, backward, clipping and optimiser in a plain loop, compiled or not like
 the suite's. They take turns on one network.
 
-    python benchmarks/loop_overhead.py [--system levi_hassner_tf] [--batch-size 16] [--blocks 8] [SETTING ...]
+    python benchmarks/loop_overhead.py [--system levi_hassner_tf] [--batch-size 16] [--blocks 4] [--turns 2]
+                                       [SETTING ...]
 
 SETTINGs are those of `agegender train`. The last line is Lightning's step over the bare one: median (lowest to
 highest pair).
@@ -32,6 +33,7 @@ def main() -> None:
             ("bare", lambda: 1e3 * time_bare(training)),
             args.pairs,
             "ms",
+            args.turns,
         )
     print_ratio(ratios)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, RandomSampler
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
@@ -36,13 +36,18 @@ def transforms(contrast: Sequence[float], size: int = 227, stored: int = 256) ->
     )
 
 
-def plain_loader(folder: Path, batch_size: int, workers: int, contrast: Sequence[float]) -> DataLoader[Any]:
-    """Return a DataLoader over class folders (`faces.class_folders`), shuffled anew in each epoch."""
+def plain_loader(
+    folder: Path, batch_size: int, workers: int, contrast: Sequence[float], draws: int | None = None
+) -> DataLoader[Any]:
+    """Return a DataLoader over class folders (`faces.class_folders`), shuffled anew in each epoch.
+
+    `draws` makes an epoch of so many faces, drawn with replacement: workers wait for each other where one ends.
+    """
     faces = ImageFolder(str(folder), transforms(contrast))
     return DataLoader(
         faces,
         batch_size,
-        shuffle=True,
+        sampler=RandomSampler(faces, replacement=draws is not None, num_samples=draws),
         num_workers=workers,
         drop_last=True,
         persistent_workers=workers > 0,

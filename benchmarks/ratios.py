@@ -10,13 +10,24 @@ def print_ratio(ratios: Sequence[float], digits: int = 3) -> None:
 
 
 def take_turns(
-    first: tuple[str, Callable[[], float]], second: tuple[str, Callable[[], float]], pairs: int, unit: str
+    first: tuple[str, Callable[[], float]],
+    second: tuple[str, Callable[[], float]],
+    pairs: int,
+    unit: str,
+    turns: int = 1,
 ) -> list[float]:
-    """Call both sides in each pair, the first one first in every other pair; print and return first over second."""
+    """Call both sides `turns` times in each pair, the other one first every time; print and return first over second.
+
+    A side's value in a pair is the median of its turns: the shorter and the more they are, the less a machine's moods
+    weigh.
+    """
     ratios = []
     for pair in range(pairs):
-        order = (first, second) if pair % 2 == 0 else (second, first)
-        values = {name: side() for name, side in order}
+        measured: dict[str, list[float]] = {first[0]: [], second[0]: []}
+        for turn in range(turns):
+            for name, side in (first, second) if (pair + turn) % 2 == 0 else (second, first):
+                measured[name].append(side())
+        values = {name: statistics.median(side) for name, side in measured.items()}
         ratios.append(values[first[0]] / values[second[0]])
         shown = ", ".join(f"{name} {values[name]:,.4g} {unit}" for name, _ in (first, second))
         print(f"pair {pair + 1}: {shown}, ratio {ratios[-1]:.3f}", flush=True)

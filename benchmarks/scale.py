@@ -1,13 +1,15 @@
 """Show how time and memory grow with the number of faces: a training step and its memory should not, `prepare` in line.
 
-Each number of faces is measured in a process of its own. A step reads its faces at random out of a pack of that many
-faces of 256 pixels (a file with holes, so that 100,000 take no disk); `prepare` decodes as many small JPEGs of noise.
+Each number of faces is measured in a process of its own; they take turns. A step reads its faces at random out of a
+pack of that many faces of 256 pixels (a file with holes, so that 100,000 take no disk); `prepare` decodes as many small
+JPEGs of noise.
 
-    python benchmarks/scale.py [--faces 1000 10000 100000] [--system lmtcnn_2_1] [--batch-size 16] [--blocks 8]
+    python benchmarks/scale.py [--faces 1000 10000 100000] [--system lmtcnn_2_1] [--batch-size 16] [--blocks 4]
+                            [--turns 2]
 
 The default is 1,000 and 10,000. Memory is what the process holds itself, without the pages of the pack, which the
 system takes back when it needs them. The last line is a step with the most faces over one with the fewest; above it
-stand the same ratio for memory and for the seconds that `prepare` takes per face.
+stand the same ratio for memory and for the seconds that `prepare` takes per face: medians, as in the lines before.
 """
 
 import argparse
@@ -35,8 +37,8 @@ def seconds_per_face(count: int) -> float:
         return (time.perf_counter() - started) / count
 
 
-def measure_steps(count: int, system: str, batch_size: int, blocks: int, repeats: int) -> tuple[list[float], float]:
-    """Return the seconds of a step, measured a few times, and the bytes the process then held."""
+def measure_steps(count: int, system: str, batch_size: int, blocks: int) -> tuple[float, float]:
+    """Return the seconds of a step and the bytes the process then held."""
     import pandas as pd
 
     from agegender.data.batches import Faces
@@ -49,9 +51,9 @@ def measure_steps(count: int, system: str, batch_size: int, blocks: int, repeats
         number = pd.Series(range(count), dtype="Int64")
         table = pd.DataFrame({"slot": range(count), "age_group": number % AGES, "gender": number % GENDERS})
         training = set_up(config, block, Faces(images, table, ["age", "gender"]))
-        times = [time_suite(training, training.batches) for _ in range(repeats)]
+        seconds = time_suite(training, training.batches)
     memory = psutil.Process().memory_full_info()
-    return times, memory.rss - memory.shared if hasattr(memory, "shared") else memory.uss
+    return seconds, memory.rss - memory.shared if hasattr(memory, "shared") else memory.uss
 
 
 def main() -> None:
@@ -59,25 +61,29 @@ def main() -> None:
     parser.add_argument("--faces", type=int, nargs="+", default=[1_000, 10_000])
     parser.add_argument("--system", default="lmtcnn_2_1")
     parser.add_argument("--batch-size", type=int, default=16)
-    parser.add_argument("--blocks", type=int, default=4, help="of steps that are timed")
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--blocks", type=int, default=4, help="of steps that are timed in a turn")
+    parser.add_argument("--turns", type=int, default=2, help="of each number of faces")
     args = parser.parse_args()
-    faces, times, memory, preparing = sorted(args.faces), [], [], []
-    for count in faces:
-        preparing.append(seconds_per_face(count))
-        with ProcessPoolExecutor(1, get_context("spawn")) as alone:
-            how = (args.system, args.batch_size, args.blocks, args.repeats)
-            seconds, held = alone.submit(measure_steps, count, *how).result()
-        times.append(seconds)
-        memory.append(held)
-        print(
-            f"{count:,} faces: step {np.median(seconds) * 1e3:.0f} ms, memory {held / 1e9:.2f} GB, "
-            f"prepare {1e3 * preparing[-1]:.2f} ms a face",
-            flush=True,
-        )
-    print(f"memory: {memory[-1] / memory[0]:.3f}")
-    print(f"prepare, seconds a face: {preparing[-1] / preparing[0]:.3f}")
-    print_ratio([most / fewest for most, fewest in zip(times[-1], times[0], strict=True)])
+    faces = sorted(args.faces)
+    steps: dict[int, list[float]] = {count: [] for count in faces}
+    memory: dict[int, list[float]] = {count: [] for count in faces}
+    preparing: dict[int, list[float]] = {count: [] for count in faces}
+    for turn in range(args.turns):
+        for count in faces if turn % 2 == 0 else faces[::-1]:
+            with ProcessPoolExecutor(1, get_context("spawn")) as alone:
+                how = (args.system, args.batch_size, args.blocks)
+                seconds, held = alone.submit(measure_steps, count, *how).result()
+            steps[count].append(seconds)
+            memory[count].append(held)
+            preparing[count].append(seconds_per_face(count))
+    middle = {count: [float(np.median(x[count])) for x in (steps, memory, preparing)] for count in faces}
+    for count, (step, held, prepare) in middle.items():
+        amounts = f"step {step * 1e3:.0f} ms, memory {held / 1e9:.2f} GB, prepare {1e3 * prepare:.2f} ms a face"
+        print(f"{count:,} faces: {amounts}")
+    most, fewest = faces[-1], faces[0]
+    print(f"memory: {middle[most][1] / middle[fewest][1]:.3f}")
+    print(f"prepare, seconds a face: {middle[most][2] / middle[fewest][2]:.3f}")
+    print_ratio([more / fewer for more, fewer in zip(steps[most], steps[fewest], strict=True)])
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from torch.utils.data import IterableDataset
 from agegender.data.batches import Batch, Faces, TrainingBatches, loader
 from agegender.runs import RunFolder
 from agegender.settings import config_folder, plain, tasks_of
-from agegender.training.device import decide, gpus, keep_freed_memory, settle, workers
+from agegender.training.device import computing_device, decide, gpus, keep_freed_memory, settle, workers
 from agegender.training.fit import build_network, build_trainer, quiet_lightning
 from agegender.training.module import FaceModule
 from agegender.training.optimization import build_optimizer, build_schedule
@@ -62,8 +62,9 @@ def arguments(parser: argparse.ArgumentParser, system: str = "lmtcnn_2_1") -> ar
     """Read what the scripts about steps have in common."""
     parser.add_argument("--system", default=system)
     parser.add_argument("--batch-size", type=int, default=16)
-    parser.add_argument("--blocks", type=int, default=8, help="of steps that are timed")
+    parser.add_argument("--blocks", type=int, default=4, help="of steps that are timed in a turn")
     parser.add_argument("--pairs", type=int, default=3)
+    parser.add_argument("--turns", type=int, default=2, help="of each side in a pair")
     parser.add_argument("--source", type=Path, help="zip or folder of images")
     parser.add_argument("settings", nargs="*", help="settings of `agegender train`")
     logging.getLogger("agegender").setLevel(logging.WARNING)
@@ -82,7 +83,7 @@ class Training:
 
     @property
     def device(self) -> torch.device:
-        return torch.device("cuda", self.config.trainer.device) if gpus(self.config) else torch.device("cpu")
+        return computing_device(self.config)
 
     @cached_property
     def batch(self) -> Batch:

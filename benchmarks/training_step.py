@@ -3,7 +3,8 @@
 Both sides are what `agegender train` runs: the LightningModule in Lightning's loop with the history file. One reads
 its batches from a pack of real faces, the other is handed the same batch again and again. They take turns.
 
-    python benchmarks/training_step.py [--system lmtcnn_2_1] [--batch-size 16] [--blocks 8] [--source ZIP] [SETTING ...]
+    python benchmarks/training_step.py [--system lmtcnn_2_1] [--batch-size 16] [--blocks 4] [--turns 2]
+                                       [--source ZIP] [SETTING ...]
 
 SETTINGs are those of `agegender train` (precision=bf16-mixed trainer.threads=1). A block is 50 steps on a GPU, else
 one. The last line is the step with data over the step without: median (lowest to highest pair).
@@ -31,6 +32,7 @@ def main() -> None:
             ("without", lambda: 1e3 * time_suite(training, training.repeated())),
             args.pairs,
             "ms",
+            args.turns,
         )
     print_ratio(ratios)
 

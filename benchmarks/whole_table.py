@@ -1,8 +1,8 @@
 """Extrapolate a whole table, five folds of the official recipe, from real runs: the suite against the plain way.
 
 The suite's side is `agegender train -m`, so many runs at a time as asked for; a step's seconds come from the runs' own
-histories after the start, with the validations (every 1,000 steps) that fall between; everything else a run takes is
-added once. The other side is ImageFolder and a bare float32 loop, run after run.
+histories after the start, a validation's too, of which the recipe has 50; everything else a run takes is added once.
+The other side is ImageFolder and a bare float32 loop, run after run.
 
     python benchmarks/whole_table.py [--systems lmtcnn_2_1 levi_hassner_tf] [--steps 30] [--batch-size 16] [--folds 1]
                                      [--at-once 1] [--source UTKFACE.zip] [SETTING ...]
@@ -12,10 +12,11 @@ Without --source the faces are drawn. The last line is the plain way's time over
 """
 
 import argparse
+import itertools
 import json
 import os
+import statistics
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -24,17 +25,17 @@ from hydra import compose, initialize_config_dir
 
 from agegender.models.network import create_model
 from agegender.settings import config_folder, plain
+from command import AGEGENDER
 from faces import class_folders, image_names
 from plain import plain_loader, train_plainly
 from ratios import print_ratio
 
-STEPS, BATCH, FOLDS = 50_000, 128, 5  # of the official recipe (LMT `train.py` and its shell scripts)
+STEPS, BATCH, VALIDATIONS, FOLDS = 50_000, 128, 50, 5  # of the official recipe (LMT `train.py` and its shell scripts)
 START = 0.3  # of the steps that do not count: compiling, caches
-CLI = "import sys; from agegender.cli import main; sys.argv[0] = 'agegender'; main()"
 
 
 def agegender(folder: Path, *words: str) -> None:
-    subprocess.run([sys.executable, "-c", CLI, *words], cwd=folder, check=True)
+    subprocess.run([*AGEGENDER, *words], cwd=folder, check=True)
 
 
 def suite(folder: Path, args: argparse.Namespace) -> dict[str, float]:
@@ -48,19 +49,25 @@ def suite(folder: Path, args: argparse.Namespace) -> dict[str, float]:
     found: dict[str, list[float]] = {system: [] for system in args.systems}
     for run in (folder / "runs").glob("*-*"):
         if (run / "done").exists():
-            step, rest = measured(run, args.steps)
-            found[run.name.split("-")[0]].append(step * STEPS * BATCH / args.batch_size + rest)
+            found[run.name.split("-")[0]].append(official_seconds(run, args.batch_size))
     return {system: sum(seconds) / len(seconds) for system, seconds in found.items()}
 
 
-def measured(run: Path, steps: int) -> tuple[float, float]:
-    """Return the seconds of a step of a run, and those of everything else; a validation counts where a step follows."""
+def official_seconds(run: Path, batch_size: int) -> float:
+    """Return what a run of the official recipe would take: its steps, its validations, and everything else once."""
     entries = [json.loads(line) for line in (run / "history.jsonl").read_text(encoding="utf-8").splitlines()]
-    points = [(e["step"], e["time"]) for e in entries if "train/loss" in e["values"] and e["step"] >= START * steps]
-    (first, start), (last, end) = points[0], points[-1]
-    step = float((end - start) / (last - first))
+    last = entries[-1]["step"]
+    steps, validations = [], []
+    for one, other in itertools.pairwise(entries):
+        trained = other["step"] - one["step"]
+        if not trained:
+            validations.append(other["time"] - one["time"])
+        elif "val/loss" not in one["values"] and one["step"] >= START * last:
+            steps.append((other["time"] - one["time"]) / trained)
+    step, validation = statistics.median(steps), statistics.median(validations)
     whole: float = json.loads((run / "metrics.json").read_text(encoding="utf-8"))["seconds"]
-    return step, whole - step * steps
+    rest: float = whole - step * (last + 1) - validation * len(validations)
+    return float(step * STEPS * BATCH / batch_size + validation * VALIDATIONS + rest)
 
 
 def plain_way(files: Path, system: str, args: argparse.Namespace) -> float:
