@@ -41,13 +41,15 @@ def suite_speed(faces: Faces, batch_size: int, count: int) -> float:
 
 
 def plain_speed(folder: Path, batch_size: int, count: int, workers: int) -> float:
+    # Batches before and after the counted ones, so that the workers are as busy at the last one as at the first.
+    skip = 2 * workers
+    draws = (skip + count + 4 * workers) * batch_size
+
     def on_device() -> Iterator[torch.Tensor]:
-        # More batches than are counted, so that the workers are as busy at the last one as at the first.
-        draws = (count + 2 + 4 * workers) * batch_size
         for images, _ in plain_loader(folder, batch_size, workers, CONTRAST, draws):
             yield images.cuda() if torch.cuda.is_available() else images
 
-    return images_per_second(on_device(), batch_size, count)
+    return images_per_second(on_device(), batch_size, count, skip)
 
 
 def main() -> None:

@@ -66,9 +66,10 @@ def labels_of(classes: Sequence[str], index: Tensor) -> dict[str, Tensor]:
     return {"age": pairs[:, 0], "gender": pairs[:, 1]}
 
 
-def images_per_second(batches: Iterator[Any], batch_size: int, count: int) -> float:
-    """Return the speed of batches after the first two, which start the workers."""
-    next(batches), next(batches)
+def images_per_second(batches: Iterator[Any], batch_size: int, count: int, skip: int = 2) -> float:
+    """Return the speed of batches after the first ones, which workers made while they all started."""
+    for _ in range(skip):
+        next(batches)
     started = time.perf_counter()
     for _ in range(count):
         next(batches)

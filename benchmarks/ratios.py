@@ -16,7 +16,7 @@ def take_turns(
     unit: str,
     turns: int = 1,
 ) -> list[float]:
-    """Call both sides `turns` times in each pair, the other one first every time; print and return first over second.
+    """Call both sides `turns` times in each pair, each as often first as the other; print and return first over second.
 
     A side's value in a pair is the median of its turns: the shorter and the more they are, the less a machine's moods
     weigh.

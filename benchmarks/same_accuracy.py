@@ -25,7 +25,7 @@ from agegender.data.pack import Pack
 from agegender.experiments import pack_of
 from agegender.metrics import evaluate
 from agegender.settings import config_folder, identity_keys, plain, run_folder, tasks_of
-from agegender.training.device import decide
+from agegender.training.device import decide, set_process
 from agegender.training.evaluate import predict
 from agegender.training.fit import build_network, faces_of, fit, quiet_lightning
 from agegender.training.module import FaceModule
@@ -80,6 +80,7 @@ def main() -> None:
             config = compose("train", overrides=[*words, *late, *args.settings])
             pack = pack_of(config)
             decide(config, pack.images.nbytes)
+            set_process(config)
             sides = {"suite": suite(config, pack), "plain": plain_way(config, pack, folder / f"plain {seed}")}
             for side, scores in sides.items():
                 rows.append({"side": side, "seed": seed} | {metric: 100 * scores[metric] for metric in METRICS})

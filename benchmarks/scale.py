@@ -5,11 +5,12 @@ pack of that many faces of 256 pixels (a file with holes, so that 100,000 take n
 JPEGs of noise.
 
     python benchmarks/scale.py [--faces 1000 10000 100000] [--system lmtcnn_2_1] [--batch-size 16] [--blocks 4]
-                            [--turns 2]
+                            [--turns 2] [SETTING ...]
 
-The default is 1,000 and 10,000. Memory is what the process holds itself, without the pages of the pack, which the
-system takes back when it needs them. The last line is a step with the most faces over one with the fewest; above it
-stand the same ratio for memory and for the seconds that `prepare` takes per face: medians, as in the lines before.
+SETTINGs are those of `agegender train`. Memory is what the process holds itself, without the pages of the pack, which
+the system takes back when it needs them. On a GPU the faces that fit are read from its own memory, which is not counted
+(trainer.resident=false). The last line is a step with the most faces over one with the fewest; above it stand the same
+ratio for memory and for the seconds that `prepare` takes per face: medians, as in the lines before.
 """
 
 import argparse
@@ -37,7 +38,7 @@ def seconds_per_face(count: int) -> float:
         return (time.perf_counter() - started) / count
 
 
-def measure_steps(count: int, system: str, batch_size: int, blocks: int) -> tuple[float, float]:
+def measure_steps(count: int, system: str, batch_size: int, blocks: int, settings: list[str]) -> tuple[float, float]:
     """Return the seconds of a step and the bytes the process then held."""
     import pandas as pd
 
@@ -45,7 +46,7 @@ def measure_steps(count: int, system: str, batch_size: int, blocks: int) -> tupl
     from faces import AGES, GENDERS
     from steps import configure, set_up, time_suite
 
-    config, block = configure(system, batch_size, blocks)
+    config, block = configure(system, batch_size, blocks, *settings)
     with tempfile.TemporaryDirectory() as folder:
         images = np.lib.format.open_memmap(Path(folder) / "faces.npy", "w+", np.uint8, (count, 256, 256, 3))
         number = pd.Series(range(count), dtype="Int64")
@@ -63,6 +64,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--blocks", type=int, default=4, help="of steps that are timed in a turn")
     parser.add_argument("--turns", type=int, default=2, help="of each number of faces")
+    parser.add_argument("settings", nargs="*", help="settings of `agegender train`")
     args = parser.parse_args()
     faces = sorted(args.faces)
     steps: dict[int, list[float]] = {count: [] for count in faces}
@@ -71,7 +73,7 @@ def main() -> None:
     for turn in range(args.turns):
         for count in faces if turn % 2 == 0 else faces[::-1]:
             with ProcessPoolExecutor(1, get_context("spawn")) as alone:
-                how = (args.system, args.batch_size, args.blocks)
+                how = (args.system, args.batch_size, args.blocks, args.settings)
                 seconds, held = alone.submit(measure_steps, count, *how).result()
             steps[count].append(seconds)
             memory[count].append(held)

@@ -22,7 +22,7 @@ from torch.utils.data import IterableDataset
 from agegender.data.batches import Batch, Faces, TrainingBatches, loader
 from agegender.runs import RunFolder
 from agegender.settings import config_folder, plain, tasks_of
-from agegender.training.device import computing_device, decide, gpus, keep_freed_memory, settle, workers
+from agegender.training.device import computing_device, decide, gpus, set_process, settle, workers
 from agegender.training.fit import build_network, build_trainer, quiet_lightning
 from agegender.training.module import FaceModule
 from agegender.training.optimization import build_optimizer, build_schedule
@@ -110,9 +110,7 @@ def configure(system: str, batch_size: int, blocks: int, *words: str) -> tuple[D
 def set_up(config: DictConfig, block: int, faces: Faces) -> Training:
     """Build what a run trains with, faces where the run would keep them."""
     decide(config, faces.images.nbytes)
-    keep_freed_memory()
-    if config.trainer.threads:
-        torch.set_num_threads(config.trainer.threads)
+    set_process(config)
     recipe = config.recipe
     faces = settle(config, {"train": Faces(faces.images, faces.table, tasks_of(config))})["train"]
     module = FaceModule(build_network(config), plain(recipe), seed=0, compiled=bool(config.trainer.compile))
@@ -120,7 +118,11 @@ def set_up(config: DictConfig, block: int, faces: Faces) -> Training:
     batches = TrainingBatches(
         faces, size=size, batch_size=recipe.batch_size, steps=recipe.steps, seed=0, contrast=recipe.contrast
     )
-    where = torch.cuda.get_device_name() if gpus(config) else f"{torch.get_num_threads()} CPU threads"
+    where = (
+        torch.cuda.get_device_name(computing_device(config))
+        if gpus(config)
+        else f"{torch.get_num_threads()} CPU threads"
+    )
     how = ", compiled" if config.trainer.compile else ""
     print(
         f"{config.system.name}, batch {recipe.batch_size}, {config.precision}{how}, {where}, torch {torch.__version__}"

@@ -18,6 +18,7 @@ import argparse
 import os
 import signal
 import subprocess
+import sys
 import tarfile
 import time
 from pathlib import Path
@@ -28,13 +29,21 @@ TABLE = ("experiment=lmtcnn", "data=utkface", "recipe=quick", "recipe.steps=5000
 GRACE = 30  # seconds that an interrupted sweep has to end in
 
 
-def train(work: Path, minutes: float, words: list[str]) -> None:
-    """Train for so long; an interrupted run goes on from its last validation when called again."""
+def train(work: Path, minutes: float, words: list[str]) -> int:
+    """Train for so long and return the exit status; an interrupted run goes on from its last validation next time."""
     process = subprocess.Popen([*AGEGENDER, "train", "-m", *words], cwd=work, start_new_session=True)
     try:
-        process.wait(60 * minutes)
+        return process.wait(60 * minutes)
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGINT)  # every process of the sweep, as Ctrl-C does
+        return 0
+    finally:
+        interrupt(process)
+
+
+def interrupt(process: subprocess.Popen[bytes]) -> None:
+    """Do to every process of a sweep what Ctrl-C does; kill what has not ended in good time."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGINT)
         try:
             process.wait(GRACE)
         except subprocess.TimeoutExpired:
@@ -64,15 +73,20 @@ def main() -> None:
     parser.add_argument("settings", nargs="*", help="settings of `agegender train`")
     args = parser.parse_args()
     started = time.monotonic()
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a shell's background commands ignore it, and so would ours
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # as `timeout` sends it: the sweep has to end too
     args.work.mkdir(parents=True, exist_ok=True)
     prepare = ("prepare", "data=utkface", f"data.source='{args.source.resolve()}'")
     subprocess.run([*AGEGENDER, *prepare], cwd=args.work, check=True)
     launcher = ["hydra/launcher=joblib", f"hydra.launcher.n_jobs={args.at_once}"] if args.at_once > 1 else []
     words = [*TABLE, "tracking=none", "trainer.progress=false", *launcher, *args.settings]
-    train(args.work, args.minutes - (time.monotonic() - started + GRACE) / 60, words)
+    status = train(args.work, args.minutes - (time.monotonic() - started + GRACE) / 60, words)
     archive = (args.home or args.work) / "runs.tar.gz"
     count = pack_up(args.work / "runs", archive)
     print(f"{count} finished runs are in {archive}, {archive.stat().st_size / 1e6:.1f} MB")
+    sys.exit(status)
 
 
 if __name__ == "__main__":

@@ -44,6 +44,7 @@ def suite(folder: Path, args: argparse.Namespace) -> dict[str, float]:
     agegender(folder, "prepare", *data, *([] if args.source else ["data.generate.faces=200", "data.generate.users=20"]))
     launcher = ["hydra/launcher=joblib", f"hydra.launcher.n_jobs={args.at_once}"] if args.at_once > 1 else []
     recipe = ["recipe=lmtcnn_official", f"recipe.steps={args.steps}", f"recipe.batch_size={args.batch_size}"]
+    recipe.append(f"recipe.validate_every={args.steps // 2}")
     runs = [f"system={','.join(args.systems)}", f"fold={','.join(map(str, range(args.folds)))}", "tracking=none"]
     agegender(folder, "train", "-m", *data[:1], *recipe, *runs, "trainer.progress=false", *launcher, *args.settings)
     found: dict[str, list[float]] = {system: [] for system in args.systems}
@@ -54,19 +55,22 @@ def suite(folder: Path, args: argparse.Namespace) -> dict[str, float]:
 
 
 def official_seconds(run: Path, batch_size: int) -> float:
-    """Return what a run of the official recipe would take: its steps, its validations, and everything else once."""
+    """Return what a run of the official recipe would take: its steps, its validations, and everything else once.
+
+    A validation is what the steps around it took longer than others, so its checkpoint is in it.
+    """
     entries = [json.loads(line) for line in (run / "history.jsonl").read_text(encoding="utf-8").splitlines()]
-    last = entries[-1]["step"]
-    steps, validations = [], []
-    for one, other in itertools.pairwise(entries):
-        trained = other["step"] - one["step"]
-        if not trained:
-            validations.append(other["time"] - one["time"])
-        elif "val/loss" not in one["values"] and one["step"] >= START * last:
-            steps.append((other["time"] - one["time"]) / trained)
-    step, validation = statistics.median(steps), statistics.median(validations)
+    logged = [(entry["step"], entry["time"]) for entry in entries if "train/loss" in entry["values"]]
+    validated = [entry["step"] for entry in entries if "val/loss" in entry["values"]]
+    spans = [  # between two logged steps: how many steps, how long, how many validations
+        (other - one, until - since, sum(one <= step < other for step in validated))
+        for (one, since), (other, until) in itertools.pairwise(logged)
+        if one >= START * logged[-1][0]
+    ]
+    step = statistics.median(time / steps for steps, time, validations in spans if not validations)
+    validation = statistics.median(time - steps * step for steps, time, validations in spans if validations)
     whole: float = json.loads((run / "metrics.json").read_text(encoding="utf-8"))["seconds"]
-    rest: float = whole - step * (last + 1) - validation * len(validations)
+    rest = whole - step * (logged[-1][0] + 1) - validation * len(validated)
     return float(step * STEPS * BATCH / batch_size + validation * VALIDATIONS + rest)
 
 
@@ -83,7 +87,7 @@ def plain_way(files: Path, system: str, args: argparse.Namespace) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--systems", nargs="+", default=["lmtcnn_2_1", "levi_hassner_tf"])
-    parser.add_argument("--steps", type=int, default=30, help="at least 20")
+    parser.add_argument("--steps", type=int, default=30, help="at least 30")
     parser.add_argument("--plain-steps", type=int, default=10)
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--folds", type=int, default=1, help="of five, that are really run")

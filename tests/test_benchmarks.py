@@ -1,8 +1,13 @@
 """Every script of `benchmarks/` runs in its smallest form and ends with its ratio; what it says is not judged here."""
 
+import json
 import re
 import runpy
+import subprocess
+import sys
 import tarfile
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +26,10 @@ SCRIPTS = {
     "loop_overhead": STEPS,
     "input_pipeline": ["--faces", "16", "--batch-size", "4", "--batches", "1", "--pairs", "1", "--cores", "2"],
     "prepare_throughput": ["--faces", "8", "--size", "64", "--pairs", "1", "--workers", "1"],
-    "scale": ["--faces", "20", "40", "--batch-size", "2", "--blocks", "1", "--turns", "1"],
+    "scale": ["--faces", "20", "40", "--batch-size", "2", "--blocks", "1", "--turns", "1", "trainer.accelerator=cpu"],
     "tracking_share": ["--steps", "2", "--batch-size", "2", "--pairs", "1", "trainer.accelerator=cpu"],
     "whole_table": [
-        *("--systems", "lmtcnn_1_1", "--steps", "20", "--plain-steps", "4", "--batch-size", "2"),
+        *("--systems", "lmtcnn_1_1", "--steps", "30", "--plain-steps", "4", "--batch-size", "2"),
         *("trainer.accelerator=cpu", "trainer.threads=1"),
     ],
 }
@@ -69,17 +74,59 @@ def test_the_suites_accuracy_stands_beside_the_plain_ways(run, tmp_path: Path) -
     assert re.search(r"age_exact: suite [\d.]+ % .* plain [\d.]+ % .* difference [+-][\d.]+ points", text)
 
 
-def test_a_table_trained_elsewhere_comes_home_without_its_weights(run, tmp_path: Path) -> None:
-    words = ["--source", str(utkface(tmp_path / "UTKFace")), "--work", "away", "--home", "home", "--at-once", "1"]
-    few = ["system=lmtcnn_1_1", "fold=0", "recipe.steps=2", "recipe.batch_size=4", "trainer.accelerator=cpu"]
-    assert "0 finished runs" in run("utkface_table", *words, "--minutes", "0", *few), "interrupted, and no harm done"
-    assert "1 finished runs are in home/runs.tar.gz" in run("utkface_table", *words, *few)
-    with tarfile.open("home/runs.tar.gz") as archive:
-        archive.extractall("home", filter="data")
-    (folder,) = (RunFolder(path) for path in Path("home/runs").iterdir())
-    assert folder.state == "done" and not folder.weights.exists()
-    target = find_target("sqlite:///mlflow.db", "agegender", Path("home/runs"))
-    assert track(target, [folder]).sent == 1
+def test_a_table_trained_elsewhere_comes_home_without_its_weights(tmp_path: Path) -> None:
+    """Interrupted while it trains, called again, unpacked and tracked."""
+    words = ["--source", str(utkface(tmp_path / "UTKFace")), "--work", "away", "--home", "home", "--at-once", "2"]
+    few = ["system=lmtcnn_1_1", "fold=0,1", "recipe.steps=60", "recipe.batch_size=4", "recipe.validate_every=2"]
+    command = [sys.executable, BENCHMARKS / "utkface_table.py", *words, *few, "trainer.accelerator=cpu"]
+    first = subprocess.Popen(command, cwd=tmp_path)
+    while first.poll() is None and not list(tmp_path.glob("away/runs/*/checkpoints/step=*.ckpt")):
+        time.sleep(0.05)
+    first.terminate()
+    assert first.wait(60) == 1
+    assert not list(tmp_path.glob("away/runs/*/done"))
+    output = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+    assert "2 finished runs are in home/runs.tar.gz" in output
+    assert any("going on from step" in log.read_text() for log in tmp_path.glob("away/runs/*/train.log"))
+    with tarfile.open(tmp_path / "home" / "runs.tar.gz") as archive:
+        archive.extractall(tmp_path / "home", filter="data")
+    folders = [RunFolder(path) for path in (tmp_path / "home" / "runs").iterdir()]
+    assert [(folder.state, folder.weights.exists()) for folder in folders] == [("done", False)] * 2
+    target = find_target(f"sqlite:///{tmp_path}/mlflow.db", "agegender", tmp_path / "home" / "runs")
+    assert track(target, folders).sent == 2
+
+
+def test_a_sweep_that_fails_elsewhere_says_so(tmp_path: Path) -> None:
+    words = ["--source", str(utkface(tmp_path / "UTKFace")), "system=no_such_system"]
+    command = [sys.executable, BENCHMARKS / "utkface_table.py", *words]
+    assert subprocess.run(command, cwd=tmp_path, capture_output=True).returncode != 0
+
+
+def test_sides_that_take_turns_count_with_their_medians(run, capfd: pytest.CaptureFixture[str]) -> None:
+    from ratios import print_ratio, take_turns
+
+    first, second, order = iter([2.0, 9.0, 4.0, 6.0, 6.0, 6.0]), iter([1.0, 2.0, 30.0, 3.0, 3.0, 3.0]), list[str]()
+
+    def side(name: str, values: Iterator[float]) -> Callable[[], float]:
+        return lambda: order.append(name) or next(values)
+
+    ratios = take_turns(("a", side("a", first)), ("b", side("b", second)), 2, "s", turns=3)
+    assert ratios == [4 / 2, 6 / 3]
+    assert "".join(order) == "abbaabbaabba"
+    print_ratio([3.0, 1.0, 2.5])
+    assert capfd.readouterr().out.splitlines()[-1] == "ratio: 2.500 (1.000 to 3.000)"
+
+
+def test_what_the_official_recipe_would_take(run, tmp_path: Path) -> None:
+    """Steps of 2 s; validations of 5 s, one of them at the end; 7 s for everything else."""
+    from whole_table import official_seconds
+
+    lines = [(9, 20.0, "train"), (14, 30.0, "val"), (19, 45.0, "train"), (29, 65.0, "train"), (29, 70.0, "val")]
+    entries = [{"step": step, "time": time, "values": {f"{kind}/loss": 1.0}} for step, time, kind in lines]
+    (tmp_path / "history.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+    (tmp_path / "metrics.json").write_text(json.dumps({"seconds": 30 * 2 + 2 * 5 + 7}))
+    assert official_seconds(tmp_path, 128) == pytest.approx(50_000 * 2 + 50 * 5 + 7)
+    assert official_seconds(tmp_path, 16) == pytest.approx(8 * 50_000 * 2 + 50 * 5 + 7)
 
 
 @pytest.mark.parametrize("script", sorted(p.stem for p in BENCHMARKS.glob("*.py") if "__main__" in p.read_text()))

@@ -1,5 +1,6 @@
 """The command line as a user meets it: real processes, their output and exit status."""
 
+import json
 import os
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from pathlib import Path
 import joblib
 import pandas as pd
 import pytest
-from omegaconf import OmegaConf
+import torch
 
 SHORT = [
     "recipe.steps=2",
@@ -200,13 +201,21 @@ def test_a_failing_job_leaves_the_others_alone(desk: Path) -> None:
     )
 
 
+def test_a_gpu_that_is_not_there_is_refused_before_anything_is_written(desk: Path) -> None:
+    here = ["system=lmtcnn_2_1", "fold=0", "paths.runs=elsewhere", *SHORT, "trainer.accelerator=cpu"]
+    for words in (["trainer.device=7"], ["-m", "trainer.device=0,7"]):
+        refusal = one_sentence(agegender("train", *words, *here, cwd=desk, status=2))
+        assert "trainer.device=7: there are 0 GPUs, counted from 0" in refusal
+    assert not (desk / "elsewhere").exists()
+
+
 def test_a_sweep_runs_on_several_processes(desk: Path) -> None:
     words = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "experiment=demo", "system=lmtcnn_2_1"]
     here = ["tracking=none", "paths.runs=parallel", *SHORT, "trainer.threads=null"]
     assert "2 of 2 runs are done" in agegender("train", "-m", *words, "fold=0,1", *here, cwd=desk)
     assert "1 of 1 runs are done" in agegender("train", "-m", *words, "fold=2", *here, cwd=desk)
     runs = [next((desk / "parallel").glob(f"lmtcnn_2_1-f{fold}-*")) for fold in range(3)]
-    threads = [OmegaConf.load(run / "config.yaml").trainer.threads for run in runs]
+    threads = [json.loads((run / "environment.json").read_text())["hardware"]["threads"] for run in runs]
     share = max(1, joblib.cpu_count() // 2)
-    assert threads == [share, share, None], "each its share of the cores, which two runs divide and one has alone"
+    assert threads == [share, share, torch.get_num_threads()], "two runs divide the cores, a lone one has them all"
     assert not (desk / "parallel" / "mlflow.db").exists()

@@ -16,12 +16,14 @@ from agegender.models.network import create_model
 from agegender.settings import config_folder
 from agegender.training import device
 from agegender.training.device import (
+    check_device,
     check_memory,
     computing_device,
     decide,
     gpu_claimed,
     place,
     runs_at_once,
+    set_process,
     settle,
     workers,
 )
@@ -93,29 +95,26 @@ def test_nothing_is_compiled_where_nothing_can_compile(config: DictConfig, machi
     assert config.trainer.compile is False
 
 
-def test_a_run_gets_the_gpu_with_the_fewest_runs(
-    config: DictConfig, machine: Callable[..., None], tmp_path: Path
-) -> None:
+def test_a_run_gets_a_gpu_that_no_other_is_on(config: DictConfig, machine: Callable[..., None], tmp_path: Path) -> None:
     machine(gpus=2)
     config.paths.runs = str(tmp_path / "runs")
     runs = [config.copy() for _ in range(6)]
-    with gpu_claimed(runs[0], 4):
-        with gpu_claimed(runs[1], 4), gpu_claimed(runs[2], 4):
+    with gpu_claimed(runs[0]):
+        with gpu_claimed(runs[1]), gpu_claimed(runs[2]), gpu_claimed(runs[3]), gpu_claimed(runs[4]):
             pass
-        with gpu_claimed(runs[3], 4):
-            with gpu_claimed(runs[4], 4):
-                pass
-            runs[5].trainer.device = 1
-            with gpu_claimed(runs[5], 4):
-                pass
-    assert [run.trainer.device for run in runs] == [0, 1, 0, 1, 0, 1], "the one that ended left its GPU to the next"
+        with gpu_claimed(runs[5]):
+            pass
+    assert [run.trainer.device for run in runs] == [0, 1, 0, 1, 0, 1], "what has ended leaves its GPU to the next"
+    runs[0].trainer.device = 1
+    with gpu_claimed(runs[0]):
+        assert runs[0].trainer.device == 1, "as asked"
 
 
 def test_one_gpu_or_none_need_no_claim(config: DictConfig, machine: Callable[..., None], tmp_path: Path) -> None:
     config.paths.runs = str(tmp_path / "runs")
     for gpus in (0, 1):
         machine(gpus=gpus)
-        with gpu_claimed(config, 4):
+        with gpu_claimed(config):
             assert config.trainer.device is None
     assert not (tmp_path / "runs").exists()
 
@@ -127,7 +126,9 @@ def test_what_is_asked_for_is_kept(config: DictConfig, machine: Callable[..., No
     assert [config.trainer[name] for name in ("device", "resident", "compile", "threads")] == [1, False, False, 3]
     config.trainer.device = 2
     with pytest.raises(UserError, match=r"trainer\.device=2: there are 2 GPUs, counted from 0"):
-        decide(config, GIGABYTE)
+        check_device(config)
+    config.trainer.device = 1
+    check_device(config)
 
 
 def test_a_cpu_run_on_a_machine_with_gpus_leaves_them_alone(config: DictConfig, machine: Callable[..., None]) -> None:
@@ -176,6 +177,7 @@ def test_pixels_kept_in_memory_are_the_same_faces(config: DictConfig) -> None:
 
 def test_precision_says_what_convolutions_on_a_gpu_may_do(config: DictConfig) -> None:
     before = torch.backends.cudnn.allow_tf32
+    config.trainer.threads = torch.get_num_threads()
     try:
         for precision, lightning, tf32 in (
             ("32-true", "32-true", False),
@@ -183,6 +185,7 @@ def test_precision_says_what_convolutions_on_a_gpu_may_do(config: DictConfig) ->
             ("bf16-mixed", "bf16-mixed", True),
         ):
             config.precision = precision
+            set_process(config)
             assert place(config)["precision"] == lightning
             assert torch.backends.cudnn.allow_tf32 is tf32
     finally:

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
-from itertools import product
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,13 @@ def check_memory(at_once: int) -> None:
         )
 
 
+def check_device(config: DictConfig) -> None:
+    """Refuse the number of a GPU that is not there."""
+    number, devices = config.trainer.device, gpus(config)
+    if number is not None and not 0 <= number < max(1, devices):
+        raise UserError(f"trainer.device={number}: there are {devices} GPUs, counted from 0")
+
+
 def decide(config: DictConfig, pixels: float, *, at_once: int = 1) -> None:
     """Put what suits this machine where `config.trainer` has null, so that the run's config.yaml says what it was.
 
@@ -63,8 +70,6 @@ def decide(config: DictConfig, pixels: float, *, at_once: int = 1) -> None:
         trainer.threads = max(1, joblib.cpu_count() // at_once)
     if trainer.device is None:
         trainer.device = 0
-    if not 0 <= trainer.device < max(1, devices):
-        raise UserError(f"trainer.device={trainer.device}: there are {devices} GPUs, counted from 0")
     if trainer.compile is None:
         trainer.compile = devices > 0 and _compiles(trainer.device)
     if trainer.resident is None:
@@ -72,25 +77,34 @@ def decide(config: DictConfig, pixels: float, *, at_once: int = 1) -> None:
         trainer.resident = devices > 0 and pixels * sharing <= RESIDENT_SHARE * _free(trainer.device)
 
 
-@contextmanager
-def gpu_claimed(config: DictConfig, at_once: int) -> Iterator[None]:
-    """Give the run the least used GPU, where it may choose, until it ends: jobs end in no order.
+def set_process(config: DictConfig) -> None:
+    """Set what holds for everything a process computes: threads, how exact convolutions on a GPU are, freed memory."""
+    if config.trainer.threads:
+        torch.set_num_threads(config.trainer.threads)
+    torch.backends.cudnn.allow_tf32 = config.precision != "32-true"
+    keep_freed_memory()
 
-    Claims are locks on files beside the run folders. Runs of other folders are not seen.
+
+@contextmanager
+def gpu_claimed(config: DictConfig) -> Iterator[None]:
+    """Give the run, where it may choose, the first GPU with a free place until it ends, first places before second.
+
+    Jobs end in no order, so to take GPUs in turn would leave some idle. A claim is a lock on a file beside the run
+    folders; runs of other folders are not seen.
     """
     devices = gpus(config)
-    with ExitStack() as claim:
+    with ExitStack() as claims:
         if config.trainer.device is None and devices > 1:
-            places = product(range(-(-at_once // devices)), range(devices))
-            config.trainer.device = next((gpu for place, gpu in places if _claim(claim, config, gpu, place)), 0)
+            places = ((gpu, place) for place in count() for gpu in range(devices))
+            config.trainer.device = next(gpu for gpu, place in places if _claim(claims, config, gpu, place))
         yield
 
 
-def _claim(claim: ExitStack, config: DictConfig, gpu: int, place: int) -> bool:
+def _claim(claims: ExitStack, config: DictConfig, gpu: int, number: int) -> bool:
     """Take a place on a GPU if it is free; a process that dies gives it back."""
     folder = Path(config.paths.runs)
     folder.mkdir(parents=True, exist_ok=True)
-    lock = claim.enter_context((folder / f"gpu{gpu}-place{place}.lock").open("w"))
+    lock = claims.enter_context((folder / f"gpu{gpu}-place{number}.lock").open("w"))
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -124,7 +138,6 @@ def keep_freed_memory() -> None:
 
 def place(config: DictConfig) -> dict[str, Any]:
     """Return the words that tell Lightning's Trainer where and how exactly to compute."""
-    torch.backends.cudnn.allow_tf32 = config.precision != "32-true"
     return {
         "accelerator": config.trainer.accelerator,
         "devices": [computing_device(config).index] if gpus(config) else 1,

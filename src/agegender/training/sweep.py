@@ -27,15 +27,19 @@ class Sweep(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check every job, open the parent run and the child runs, say what there is to do."""
         from agegender.experiments import list_jobs
-        from agegender.training.device import check_memory, runs_at_once
+        from agegender.training.device import check_device, check_memory, runs_at_once
 
         try:
             with exit_on_user_error():
                 self.jobs = list_jobs(config.hydra.overrides.task, config.hydra.sweeper.params)
                 left = sum(RunFolder(job.run).state != "done" for job in self.jobs)
+                for job in self.jobs:
+                    check_device(job.config)
                 at_once = max(1, min(left, runs_at_once(config.hydra.launcher)))
                 check_memory(at_once)
-                if "n_jobs" in config.hydra.launcher:  # so the jobs divide the cores among those there are
+                if "n_jobs" in config.hydra.launcher:
+                    # The launcher and every job divide the cores among the runs there are.
+                    config.hydra.launcher.n_jobs = at_once
                     config.hydra.overrides.hydra.append(f"hydra.launcher.n_jobs={at_once}")
                 self.tracked = _announce(config, self.jobs)
         except Exception as error:

@@ -44,15 +44,14 @@ def train(config: DictConfig, sweeping: bool = False) -> None:
     The tracking server is asked before any work is done; in a sweep that was done once for all jobs, and a server that
     goes away later fails none of them.
     """
-    import torch
-
     from agegender.experiments import pack_of
     from agegender.tracking.mirror import follow
     from agegender.tracking.server import check_server
-    from agegender.training.device import decide, gpu_claimed, keep_freed_memory, runs_at_once
+    from agegender.training.device import check_device, decide, gpu_claimed, runs_at_once, set_process
     from agegender.training.setup import set_up, tracking_target
 
     check(config)
+    check_device(config)
     pack = pack_of(config)
     folder = run_folder(config, pack.digest)
     if folder.state == "done":
@@ -62,11 +61,9 @@ def train(config: DictConfig, sweeping: bool = False) -> None:
     if target and not sweeping:
         check_server(target)
     at_once = runs_at_once(HydraConfig.get().launcher) if sweeping else 1
-    keep_freed_memory()
-    with folder.claimed(), logging_to(folder), gpu_claimed(config, at_once):
+    with folder.claimed(), logging_to(folder), gpu_claimed(config):
         decide(config, pack.images.nbytes * config.protocol.get("fraction", 1.0), at_once=at_once)
-        if config.trainer.threads:
-            torch.set_num_threads(config.trainer.threads)
+        set_process(config)
         log.info("%s: started", folder.identity)
         set_up(folder, config, identity_keys(config, pack.digest))
         if target is None:
