@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,16 @@ def standardise(image: Tensor) -> Tensor:
     return (image - image.mean()) / image.std(correction=0).clamp(min=image.numel() ** -0.5)
 
 
+def brightness_and_contrast(image: Tensor, contrast: Sequence[float]) -> Tensor:
+    """Shift one image (3, H, W) in 0..1 by up to 63 of 255, then scale each channel about its own mean, as LMT `data.py`.
+
+    v2.ColorJitter is another look: it scales all channels about one mean, which standardising cancels, and clips.
+    """
+    image = image + (torch.rand(()) * 2 - 1) * 63 / 255
+    mean = image.mean((1, 2), keepdim=True)
+    return (image - mean) * torch.empty(()).uniform_(*contrast) + mean
+
+
 def transforms(contrast: Sequence[float], size: int = 227, stored: int = 256) -> v2.Compose:
     """The looks of LMT `data.py` in torchvision's words: crop, flip, brightness, contrast, standardised per image."""
     return v2.Compose(
@@ -28,9 +39,9 @@ def transforms(contrast: Sequence[float], size: int = 227, stored: int = 256) ->
             v2.Resize((stored, stored)),
             v2.RandomCrop(size),
             v2.RandomHorizontalFlip(),
-            v2.ColorJitter(brightness=63 / 255, contrast=tuple(contrast)),
             v2.ToImage(),
             v2.ToDtype(torch.float32, scale=True),
+            v2.Lambda(partial(brightness_and_contrast, contrast=contrast)),
             v2.Lambda(standardise),
         ]
     )

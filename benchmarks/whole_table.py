@@ -4,7 +4,7 @@ The suite's side is `agegender train -m`, so many runs at a time as asked for; a
 histories after the start, a validation's too, of which the recipe has 50; everything else a run takes is added once.
 The other side is ImageFolder and a bare float32 loop, run after run.
 
-    python benchmarks/whole_table.py [--systems lmtcnn_2_1 levi_hassner_tf] [--steps 30] [--batch-size 16] [--folds 1]
+    python benchmarks/whole_table.py [--systems lmtcnn_2_1 levi_hassner_tf] [--steps 60] [--batch-size 16] [--folds 1]
                                      [--at-once 1] [--source UTKFACE.zip] [SETTING ...]
 
 A step of another batch size is taken to last in proportion to its images. SETTINGs are those of `agegender train`.
@@ -87,7 +87,7 @@ def plain_way(files: Path, system: str, args: argparse.Namespace) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--systems", nargs="+", default=["lmtcnn_2_1", "levi_hassner_tf"])
-    parser.add_argument("--steps", type=int, default=30, help="at least 30")
+    parser.add_argument("--steps", type=int, default=60, help="at least 30")
     parser.add_argument("--plain-steps", type=int, default=10)
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--folds", type=int, default=1, help="of five, that are really run")
