@@ -23,7 +23,7 @@ def standardise(image: Tensor) -> Tensor:
 
 
 def brightness_and_contrast(image: Tensor, contrast: Sequence[float]) -> Tensor:
-    """Shift one image (3, H, W) in 0..1 by up to 63 of 255, then scale each channel about its own mean, as LMT `data.py`.
+    """Shift one image (3, H, W) in 0..1 by up to 63 of 255, scale each channel about its own mean (LMT `data.py`).
 
     v2.ColorJitter is another look: it scales all channels about one mean, which standardising cancels, and clips.
     """
