@@ -202,11 +202,11 @@ def test_a_failing_job_leaves_the_others_alone(desk: Path) -> None:
 
 
 def test_a_gpu_that_is_not_there_is_refused_before_anything_is_written(desk: Path) -> None:
-    here = ["system=lmtcnn_2_1", "fold=0", "paths.runs=elsewhere", *SHORT, "trainer.accelerator=cpu"]
+    here = ["system=lmtcnn_2_1", "fold=0", "paths.runs='never written'", *SHORT, "trainer.accelerator=cpu"]
     for words in (["trainer.device=7"], ["-m", "trainer.device=0,7"]):
         refusal = one_sentence(agegender("train", *words, *here, cwd=desk, status=2))
         assert "trainer.device=7: there are 0 GPUs, counted from 0" in refusal
-    assert not (desk / "elsewhere").exists()
+    assert not (desk / "never written").exists()
 
 
 def test_a_sweep_runs_on_several_processes(desk: Path) -> None:
