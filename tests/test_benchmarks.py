@@ -99,7 +99,10 @@ def test_a_table_trained_elsewhere_comes_home_without_its_weights(tmp_path: Path
 def test_a_sweep_that_fails_elsewhere_says_so(tmp_path: Path) -> None:
     words = ["--source", str(utkface(tmp_path / "UTKFace")), "system=no_such_system"]
     command = [sys.executable, BENCHMARKS / "utkface_table.py", *words]
-    assert subprocess.run(command, cwd=tmp_path, capture_output=True).returncode != 0
+    finished = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert finished.returncode != 0
+    assert "no_such_system" in finished.stderr
+    assert "0 finished runs are in" in finished.stdout
 
 
 def test_sides_that_take_turns_count_with_their_medians(run, capfd: pytest.CaptureFixture[str]) -> None:

@@ -95,8 +95,8 @@ def gpu_claimed(config: DictConfig) -> Iterator[None]:
     devices = gpus(config)
     with ExitStack() as claims:
         if config.trainer.device is None and devices > 1:
-            places = ((gpu, place) for place in count() for gpu in range(devices))
-            config.trainer.device = next(gpu for gpu, place in places if _claim(claims, config, gpu, place))
+            places = ((gpu, number) for number in count() for gpu in range(devices))
+            config.trainer.device = next(gpu for gpu, number in places if _claim(claims, config, gpu, number))
         yield
 
 
