@@ -11,13 +11,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
-from torch import Tensor
-from torch.utils.data import IterableDataset
 
 from agegender.data.batches import Batch, Faces, TrainingBatches, loader
 from agegender.runs import RunFolder
@@ -28,43 +25,55 @@ from agegender.training.module import FaceModule
 from agegender.training.optimization import build_optimizer, build_schedule
 from plain import now
 
-WARM_UP = 3  # blocks that do not count
+WARM_UP = 2  # blocks of each side that do not count, an even number: sides take turns
 
 
-class Repeated(IterableDataset[Batch]):
-    """One batch, `steps` times: training without the work of making batches."""
+class Repeated(TrainingBatches):
+    """One batch in every step: training without the work of making batches."""
 
-    def __init__(self, batch: Batch, steps: int):
-        self.batch, self.steps = batch, steps
+    def __init__(self, training: "Training"):
+        self.__dict__.update(training.batches.__dict__)
+        self.batch, self.block = training.batch, training.block
 
-    def __iter__(self) -> Iterator[Batch]:
-        return (self.batch for _ in range(self.steps))
+    def step(self, step: int) -> Batch:
+        return self.batch
+
+
+class InTurns(Repeated):
+    """Blocks of training batches, and blocks that repeat one batch, in turns."""
+
+    def step(self, step: int) -> Batch:
+        return TrainingBatches.step(self, step) if step // self.block % 2 == 0 else self.batch
 
 
 class Stopwatch(pl.Callback):
-    """Notes the time after every block of steps. Steps on a GPU are waited for at the end of a block only."""
+    """Notes the milliseconds of a step, block by block.
+
+    The last step of a block does not count: Lightning makes the next block's first batch during it. Steps on a GPU are
+    waited for at these two places only.
+    """
 
     def __init__(self, block: int):
-        self.block, self.steps, self.times = block, 0, list[float]()
+        self.block, self.steps, self.started, self.times = block, 0, now(), list[float]()
 
     def on_train_batch_end(self, *args: Any) -> None:
         self.steps += 1
-        if self.steps % self.block == 0:
-            self.times.append(now())
+        if self.steps % self.block == self.block - 1:
+            self.times.append(1e3 * (now() - self.started) / (self.block - 1))
+        elif self.steps % self.block == 0:
+            self.between_blocks()
+            self.started = now()
 
-    @property
-    def step(self) -> float:
-        """Seconds a step: the median of the blocks after the warm-up."""
-        return float(np.median(np.diff(self.times)[WARM_UP:])) / self.block
+    def between_blocks(self) -> None:
+        """What another side does in its turn."""
 
 
 def arguments(parser: argparse.ArgumentParser, system: str = "lmtcnn_2_1") -> argparse.Namespace:
     """Read what the scripts about steps have in common."""
     parser.add_argument("--system", default=system)
     parser.add_argument("--batch-size", type=int, default=16)
-    parser.add_argument("--blocks", type=int, default=4, help="of steps that are timed in a turn")
     parser.add_argument("--pairs", type=int, default=3)
-    parser.add_argument("--turns", type=int, default=2, help="of each side in a pair")
+    parser.add_argument("--turns", type=int, default=6, help="of each side in a pair: a block of steps each")
     parser.add_argument("--source", type=Path, help="zip or folder of images")
     parser.add_argument("settings", nargs="*", help="settings of `agegender train`")
     logging.getLogger("agegender").setLevel(logging.WARNING)
@@ -73,13 +82,12 @@ def arguments(parser: argparse.ArgumentParser, system: str = "lmtcnn_2_1") -> ar
 
 @dataclass(frozen=True)
 class Training:
-    """What a run trains with; `block` steps are timed together, `weights` are those every measurement starts from."""
+    """What a run trains with; `block` steps are timed together."""
 
     config: DictConfig
     block: int
     module: FaceModule
     batches: TrainingBatches
-    weights: dict[str, Tensor]
 
     @property
     def device(self) -> torch.device:
@@ -92,9 +100,6 @@ class Training:
         labels = {task: values.to(self.device) for task, values in batch["labels"].items()}
         return {"images": batch["images"].to(self.device), "labels": labels, "rows": batch["rows"].to(self.device)}
 
-    def repeated(self) -> Repeated:
-        return Repeated(self.batch, self.config.recipe.steps)
-
 
 def configure(system: str, batch_size: int, blocks: int, *words: str) -> tuple[DictConfig, int]:
     """Compose a run that trains and does nothing else for so many blocks; return the steps of a block too."""
@@ -102,8 +107,8 @@ def configure(system: str, batch_size: int, blocks: int, *words: str) -> tuple[D
     words = (f"system={system}", f"recipe.batch_size={batch_size}", *late, *words)
     with initialize_config_dir(config_folder(), version_base="1.3"):
         config = compose("train", overrides=list(words))
-    block = 50 if gpus(config) else 1
-    config.recipe.steps = block * (blocks + WARM_UP + 1)
+    block = 50 if gpus(config) else 4
+    config.recipe.steps = block * (blocks + WARM_UP)
     return config, block
 
 
@@ -127,28 +132,26 @@ def set_up(config: DictConfig, block: int, faces: Faces) -> Training:
     print(
         f"{config.system.name}, batch {recipe.batch_size}, {config.precision}{how}, {where}, torch {torch.__version__}"
     )
-    return Training(config, block, module, batches, deepcopy(module.state_dict()))
+    return Training(config, block, module, batches)
 
 
-def time_suite(training: Training, batches: IterableDataset[Batch]) -> float:
-    """Return the seconds of a step as `agegender train` makes it."""
-    clock = Stopwatch(training.block)
-    training.module.load_state_dict(training.weights)
+def time_suite(training: Training, batches: TrainingBatches, clock: Stopwatch | None = None) -> list[float]:
+    """Return the milliseconds of a step as `agegender train` makes it, block by block after the warm-up."""
+    clock = clock or Stopwatch(training.block)
     with tempfile.TemporaryDirectory() as folder, quiet_lightning():
         warnings.filterwarnings("ignore", message=".*have no `val_dataloader`.*")  # it is training that is timed
         trainer = build_trainer(training.config, RunFolder(Path(folder)), None, [clock])
         trainer.fit(training.module, loader(batches, workers(training.config)))
-    return clock.step
+    return clock.times[WARM_UP:]
 
 
-def time_bare(training: Training) -> float:
-    """Return the seconds of a step of a plain loop on one batch: the same network, recipe and precision."""
-    recipe, batch, clock = plain(training.config.recipe), training.batch, Stopwatch(training.block)
-    training.module.load_state_dict(training.weights)
-    network = training.module.network.train().to(training.device)
+def bare_steps(training: Training) -> Iterator[None]:
+    """Train a copy of the network on one batch, as the recipe and the precision say, in a plain loop: a step a time."""
+    recipe, batch = plain(training.config.recipe), training.batch
+    network = deepcopy(training.module.network).train().to(training.device)
     optimizer = build_optimizer(network, recipe)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, build_schedule(recipe))
-    for _ in range(recipe["steps"]):
+    while True:
         optimizer.zero_grad()
         with torch.autocast(training.device.type, torch.bfloat16, enabled=training.config.precision == "bf16-mixed"):
             loss, _ = training.module.training_loss(network, batch["images"], batch["labels"])
@@ -156,5 +159,4 @@ def time_bare(training: Training) -> float:
         torch.nn.utils.clip_grad_norm_(network.parameters(), recipe["clip_norm"])
         optimizer.step()
         schedule.step()
-        clock.on_train_batch_end()
-    return clock.step
+        yield

@@ -20,7 +20,7 @@ from agegender.tracking.target import find_target
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 AGES = (1, 5, 10, 17, 30, 40, 50, 70)
-STEPS = ["--batch-size", "2", "--blocks", "1", "--pairs", "1", "--turns", "1", "trainer.accelerator=cpu"]
+STEPS = ["--batch-size", "2", "--pairs", "1", "--turns", "1", "trainer.accelerator=cpu"]
 SCRIPTS = {
     "training_step": STEPS,
     "loop_overhead": STEPS,
