@@ -12,11 +12,14 @@ from agegender.errors import UserError, one_sentence
 VERBS = {
     "prepare": "read a data set, check it and decode its faces once",
     "train": "train a system on a fold, or with -m a whole experiment",
+    "cost": "measure what networks cost on the runtimes of this machine",
+    "export": "write a trained network as a file for a runtime, and check it",
     "report": "make tables and figures from finished runs",
     "predict": "let a trained network answer to image files",
     "track": "send finished run folders to an MLflow server",
 }
-WITH_EXPERIMENT = ("train", "report")
+WITH_EXPERIMENT = ("train", "cost", "report")
+ONE_JOB = ("cost", "report")  # about all that the command line sweeps
 
 HELP = """Benchmark small networks that read age and gender from a face.
 
@@ -69,7 +72,7 @@ def run(verb: str, overrides: Sequence[str]) -> None:
         if verb in WITH_EXPERIMENT:
             from agegender.experiments import gathered, narrowed, swept_by
 
-            words = gathered(overrides) if verb == "report" else overrides
+            words = gathered(overrides) if verb in ONE_JOB else overrides
             sys.argv[1:] = [*words, *narrowed(overrides, swept_by(overrides))]
         module.main()
     except (HydraException, OmegaConfBaseException) as error:

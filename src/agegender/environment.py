@@ -4,7 +4,7 @@ import os
 import platform
 import subprocess
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
+from importlib import metadata
 from pathlib import Path
 
 PACKAGES = ("agegender-bench", "torch", "torchvision", "pytorch-lightning", "hydra-core", "numpy", "pillow", "mlflow")
@@ -17,7 +17,7 @@ def describe_environment(accelerator: str = "auto", gpu: int | None = None) -> d
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         **_commit(),
-        "versions": {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES},
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
         "hardware": {
             "processor": _processor(),
             "cores": os.cpu_count(),
@@ -29,10 +29,11 @@ def describe_environment(accelerator: str = "auto", gpu: int | None = None) -> d
     }
 
 
-def _version(package: str) -> str | None:
+def version(package: str) -> str | None:
+    """Return the version of an installed package; None where it is not installed."""
     try:
-        return version(package)
-    except PackageNotFoundError:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
         return None
 
 

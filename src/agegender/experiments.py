@@ -54,9 +54,13 @@ def narrowed(overrides: Sequence[str], swept: Mapping[str, str]) -> list[str]:
 
 
 def gathered(overrides: Sequence[str]) -> list[str]:
-    """Put the sweeps of a command line (`fold=0,1`) into its setting `swept`, for a verb that is one job about many."""
+    """Put the sweeps of a command line (`fold=0,1`) into its setting `swept`, for a verb that is one job about many.
+
+    Such a verb is no multirun, so it needs no -m, and one that was given changes nothing.
+    """
     swept = [word for word in overrides if _is_sweep(word)]
-    return [*(word for word in overrides if word not in swept), *([f"swept={json.dumps(swept)}"] if swept else [])]
+    others = [word for word in overrides if word not in (*swept, "-m", "--multirun")]
+    return [*others, *([f"swept={json.dumps(swept)}"] if swept else [])]
 
 
 def _is_sweep(word: str) -> bool:

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from agegender.report.cells import COLUMNS, HEADLINES, Column
+from agegender.report.pareto import draw_pareto, pareto_columns
 from agegender.report.table import Row, Table
 from agegender.tasks import TASKS
 
@@ -35,6 +36,9 @@ def draw_figures(table: Table) -> dict[str, tuple[str, Figure]]:
     columns = [column for column in table.columns if column.metric in HEADLINES and _predicting(table, column)]
     if columns:
         figures["folds.png"] = ("Every fold across the systems", _draw_folds(table, columns))
+    for column in pareto_columns(table):
+        title = f"{column.title} against latency"
+        figures[f"pareto_{column.metric}.png"] = (title, draw_pareto(table, column))
     if any(each.folds for row in table.rows for each in row.differences.values()):
         figures["differences.png"] = ("What the evaluation changes", _draw_differences(table))
     for row in table.rows:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from math import isnan
-from typing import TypeVar
 
 from agegender.report.cells import COLUMNS, HEADLINES, Cell, Column
+from agegender.report.cost_grids import cost_grids, counted, fastest
 from agegender.report.dialects import Dialect
 from agegender.report.differences import Difference
-from agegender.report.published import Published, why_not_comparable
+from agegender.report.grid import Grid
+from agegender.report.published_grid import published_grid
 from agegender.report.table import Row, Table, best_rows
+from agegender.report.words import mean, number, points, say_cell, told
 
 _MEANS_NOTES = (
     "Shares in percent, MAE in age groups: mean over the folds and, after ±, the sample standard deviation over the "
@@ -37,49 +38,26 @@ _VALIDATION_NOTES = (
     "sound), and under a rule named leaky persons of the training faces are among them: the left number of a pair is "
     "no estimate of the right one, and never the one to quote.",
 )
-_PUBLISHED_NOTES = (
-    "Numbers as their sources print them. Ours stand beside them only where data, test faces and metric are "
-    "the same; the authors' own lists test the faces of the rule they are lists of.",
-)
-
-Told = TypeVar("Told", Cell, Difference)
-
-
-@dataclass(frozen=True)
-class Grid:
-    """A rectangle of words ready to print; `align` has a letter per column: l(eft), r(ight), p(aragraph).
-
-    `title` and `notes` are plain text.
-    """
-
-    name: str
-    title: str
-    head: Sequence[str]
-    body: Sequence[Sequence[str]]
-    notes: Sequence[str]
-    align: str
 
 
 def build_grids(table: Table, dialect: Dialect) -> list[Grid]:
     """Lay the table out as grids: means over folds, pooled, fold by fold, validation, and the published numbers."""
     headlines = [column for column in table.columns if column.metric in HEADLINES]
     folds = [_folds_grid(table, column, dialect) for column in headlines]
+    titles = {row.system: row.title for row in table.rows if not row.variant}
+    costs = cost_grids(table.costs, titles, dialect) if table.costs else []
     validation = [_validation_grid(table, headlines, dialect)] if any(row.validation for row in table.rows) else []
     differences = [_differences_grid(table, headlines, dialect)] if any(r.differences for r in table.rows) else []
-    published = [_published_grid(table, dialect)] if table.published else []
+    published = [published_grid(table, dialect)] if table.published else []
     return [
         _means_grid(table, dialect),
+        *costs,
         *differences,
         _pooled_grid(table, dialect),
         *folds,
         *validation,
         *published,
     ]
-
-
-def number(value: float, column: Column) -> str:
-    """Print a share in percent with one decimal, an error in its unit with two."""
-    return f"{value:.2f}" if column.unit else f"{100 * value:.1f}"
 
 
 def _means_grid(table: Table, dialect: Dialect) -> Grid:
@@ -90,16 +68,27 @@ def _means_grid(table: Table, dialect: Dialect) -> Grid:
             mean = number(cell.mean, column)
             return mean if isnan(cell.sd) else f"{mean}{dialect.plus_minus}{number(cell.sd, column)}"
 
-        text = _words(row, column, say, dialect)
+        text = say_cell(row, column, say, dialect)
         return dialect.bold(text) if row in best[column.metric] else text
 
     def line(row: Row) -> list[str]:
         parameters = dialect.dash if row.parameters is None else f"{row.parameters:,}"
-        return [*(words(row, column) for column in table.columns), _count(row), parameters]
+        return [*(words(row, column) for column in table.columns), _count(row), parameters, *_cost(row, table, dialect)]
 
     head = [*(column.title for column in table.columns), "n", "parameters"]
+    head += ["MACs, million", "MB", "ms, fastest runtime"] if table.costs else []
     notes = [*_MEANS_NOTES, *_remarks(table)]
     return _systems_grid("means", "Mean over the folds", head, line, notes, table, dialect)
+
+
+def _cost(row: Row, table: Table, dialect: Dialect) -> list[str]:
+    """MACs, MB and the fastest latency of a row's network, where the table has costs at all."""
+    if not table.costs:
+        return []
+    if row.system not in table.costs:
+        return [dialect.dash] * 3
+    cost = table.costs[row.system]
+    return [*counted(cost.counts)[1:], dialect.escape(fastest(cost)) or "missing"]
 
 
 def _pooled_grid(table: Table, dialect: Dialect) -> Grid:
@@ -107,18 +96,13 @@ def _pooled_grid(table: Table, dialect: Dialect) -> Grid:
         def say(cell: Cell) -> str:
             return f"{number(cell.pooled, column)} [{number(cell.low, column)}{dialect.to}{number(cell.high, column)}]"
 
-        return _words(row, column, say, dialect)
+        return say_cell(row, column, say, dialect)
 
     def line(row: Row) -> list[str]:
         return [*(words(row, column) for column in table.columns), _count(row)]
 
     head = [*(column.title for column in table.columns), "n"]
     return _systems_grid("pooled", "Pooled over all test faces", head, line, _POOLED_NOTES, table, dialect)
-
-
-def points(value: float) -> str:
-    """Print a difference of shares in points of percent, with its sign."""
-    return f"{100 * value:+.1f}".replace("-", "−")
 
 
 def _differences_grid(table: Table, columns: Sequence[Column], dialect: Dialect) -> Grid:
@@ -133,7 +117,7 @@ def _differences_grid(table: Table, columns: Sequence[Column], dialect: Dialect)
     body = []
     for row in (row for row in table.rows if row.differences):
         found = [row.differences.get(column.metric) for column in columns]
-        words = [_told(each, say, row, dialect) for each in found for say in (folds, faces)]
+        words = [told(each, say, row, dialect) for each in found for say in (folds, faces)]
         counts = dict.fromkeys(f"{each.n:,}" for each in found if each)
         body.append([_name(row, table, dialect), dialect.escape(row.mode), *words, " / ".join(counts)])
     head = [*(f"{column.title}, {part}" for column in columns for part in ("folds", "all faces")), "n"]
@@ -156,17 +140,13 @@ def _folds_grid(table: Table, column: Column, dialect: Dialect) -> Grid:
     return _systems_grid(column.metric, f"Fold by fold: {column.title}", head, line, _FOLDS_NOTES, table, dialect)
 
 
-def _mean(cell: Cell, column: Column) -> str:
-    return number(cell.mean, column)
-
-
 def _validation_grid(table: Table, columns: Sequence[Column], dialect: Dialect) -> Grid:
     def line(row: Row) -> list[str]:
         words = []
         for column in columns:
             value = row.validation.get(column.task)
             words.append(dialect.dash if value is None else number(value, column))
-            words.append(_words(row, column, partial(_mean, column=column), dialect))
+            words.append(say_cell(row, column, partial(mean, column=column), dialect))
         return words
 
     head = [f"{column.title}, {part}" for column in columns for part in ("validation", "test")]
@@ -188,20 +168,6 @@ def _systems_grid(
         body.append([_name(row, table, dialect), dialect.escape(row.mode) or dialect.dash, *line(row)])
     words = [dialect.escape(word) for word in ["system", "mode", *head]]
     return Grid(name, title, words, body, notes, "ll" + "r" * len(head))
-
-
-def _words(row: Row, column: Column, say: Callable[[Cell], str], dialect: Dialect) -> str:
-    return _told(row.cells.get(column.metric), say, row, dialect)
-
-
-def _told(found: Told | None, say: Callable[[Told], str], row: Row, dialect: Dialect) -> str:
-    """Say what is there and what it lacks: not predicted and missing are different things."""
-    if found is None:
-        return dialect.dash
-    progress = f"({found.done}/{found.expected} {'runs' if len(row.seeds) > 1 else 'folds'})"
-    if not found.folds:
-        return f"missing {progress}"
-    return say(found) if found.complete else f"{say(found)} {progress}"
 
 
 def _name(row: Row, table: Table, dialect: Dialect) -> str:
@@ -228,29 +194,3 @@ def _remarks(table: Table) -> list[str]:
 
 def _is_of_other_commit(row: Row, table: Table) -> bool:
     return bool(set(row.commits) - {table.main_commit})
-
-
-def _published_grid(table: Table, dialect: Dialect) -> Grid:
-    titles = {row.system: row.title for row in table.rows}
-    columns = {column.metric: column for column in COLUMNS}
-
-    def line(entry: Published) -> list[str]:
-        value = "not found" if entry.value is None else f"{entry.value:g}"
-        spread = "" if entry.sd is None else f"{dialect.plus_minus}{entry.sd:g}"
-        ours = _ours(table, entry, columns[entry.metric], dialect)
-        what = [titles.get(entry.system, entry.system), columns[entry.metric].title, entry.dataset, entry.protocol]
-        source = ". ".join(filter(None, [entry.note, entry.source]))
-        return [*map(dialect.escape, what), value + spread, ours, dialect.escape(source)]
-
-    head = ["system", "metric", "data", "protocol", "published", "ours", "source"]
-    body = [line(entry) for entry in table.published]
-    return Grid("published", "Published numbers", head, body, _PUBLISHED_NOTES, "llllrrp")
-
-
-def _ours(table: Table, entry: Published, column: Column, dialect: Dialect) -> str:
-    reason = why_not_comparable(entry, table.dataset, table.protocol, table.facts.get("partial", ""))
-    if reason:
-        return dialect.escape(f"not comparable: {reason}")
-    rows = [row for row in table.rows if row.system == entry.system and not row.variant]
-    means = [f"{row.mode} {_words(row, column, partial(_mean, column=column), dialect)}" for row in rows]
-    return "; ".join(means) or dialect.dash

@@ -10,12 +10,15 @@ from agegender.data.protocols import PROTOCOLS
 from agegender.errors import UserError
 from agegender.report.cells import COLUMNS
 
+COST_METRICS = {"size_mb": "size, MB", "latency_ms": "latency, ms"}  # of a network, whatever the data
 _KEYS = ("system", "metric", "value", "sd", "dataset", "protocol", "note", "source")
 
 
 @dataclass(frozen=True)
 class Published:
-    """A number as its source prints it: a share in percent, an MAE in groups; None where the source gives none.
+    """A number as its source prints it; None where the source gives none.
+
+    A share is in percent, an MAE in groups, a cost in the unit of its name.
 
     `system` and `metric` are this suite's names (`lmtcnn_2_1`, `age_exact`), `dataset` and `protocol` what was tested.
     """
@@ -44,7 +47,7 @@ def _read(number: int, entry: Mapping[str, Any]) -> Published:
     if unknown or missing:
         problem = f"has an unknown key '{unknown[0]}'" if unknown else f"lacks '{missing[0]}'"
         raise UserError(f"published row {number} of the experiment {problem}: the keys are {', '.join(_KEYS)}")
-    if entry["metric"] not in (known := [column.metric for column in COLUMNS]):
+    if entry["metric"] not in (known := [*(column.metric for column in COLUMNS), *COST_METRICS]):
         raise UserError(
             f"published row {number} has no known metric '{entry['metric']}': choose from {', '.join(known)}"
         )

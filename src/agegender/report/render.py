@@ -9,9 +9,11 @@ from math import isnan
 
 from agegender.report.cells import HEADLINES, Cell
 from agegender.report.dialects import LATEX, MARKDOWN
-from agegender.report.grids import Grid, build_grids, number
+from agegender.report.grid import Grid
+from agegender.report.grids import build_grids
 from agegender.report.records import Record
 from agegender.report.table import Row, Table, best_rows
+from agegender.report.words import number
 
 CSV_HEAD = ("system", "mode", "evaluation", "fold", "metric", "value", "sd", "low", "high", "n", "runs")
 

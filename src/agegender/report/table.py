@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from agegender import metrics
 from agegender.errors import UserError
 from agegender.report.cells import COLUMNS, HEADLINES, Cell, Column, Scored, build_cell, count_confusion
+from agegender.report.costs import SystemCost
 from agegender.report.differences import Difference, build_difference
 from agegender.report.published import Published
 from agegender.report.records import Record
@@ -51,7 +52,7 @@ class Table:
     """Rows in the order of the jobs, the majority-class baseline, the published numbers, and what a reader must know.
 
     `facts` go into the caption as they are. `absent` are the records of runs that are not done, `main_commit` is the
-    commit of most runs, `hardware` the machines they ran on.
+    commit of most runs, `hardware` the machines they ran on, `costs` what each system costs.
     """
 
     dataset: str
@@ -65,9 +66,15 @@ class Table:
     absent: tuple[Record, ...]
     main_commit: str
     hardware: tuple[str, ...]
+    costs: Mapping[str, SystemCost] = field(default_factory=dict)
 
 
-def build_table(records: Sequence[Record], published: Sequence[Published], facts: Mapping[str, str]) -> Table:
+def build_table(
+    records: Sequence[Record],
+    published: Sequence[Published],
+    facts: Mapping[str, str],
+    costs: Mapping[str, SystemCost] | None = None,
+) -> Table:
     """Put the records of an experiment into one table.
 
     A row is a system in a mode and an evaluation; its seeds are averaged within each fold. Published numbers are set
@@ -108,6 +115,7 @@ def build_table(records: Sequence[Record], published: Sequence[Published], facts
         absent=tuple(record for record in records if record.state != "done"),
         main_commit=_most_frequent(record.commit for record in records if record.state == "done"),
         hardware=tuple(dict.fromkeys(_hardware(record) for record in records if record.environment)),
+        costs=costs or {},
     )
 
 

@@ -24,6 +24,7 @@ def report(config: DictConfig) -> None:
     """List the jobs, read their run folders, write the report."""
     from agegender.experiments import list_jobs, pack_of
     from agegender.report.caption import caption
+    from agegender.report.costs import load_costs
     from agegender.report.records import load_records
     from agegender.report.write import write_report
 
@@ -43,5 +44,6 @@ def report(config: DictConfig) -> None:
     table = plain(config.table) if "table" in config else {}
     facts = caption(jobs[0].config, pack_of(jobs[0].config), table.get("title") or experiment)
     folder = Path(config.folder or Path(config.paths.reports) / experiment)
-    for file in write_report(records, table.get("published") or [], facts, folder):
+    costs = load_costs(jobs, Path(config.paths.costs))
+    for file in write_report(records, table.get("published") or [], facts, folder, costs):
         log.info("%s", file)

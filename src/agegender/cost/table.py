@@ -1,0 +1,51 @@
+"""Measurements as tables to read in a terminal."""
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from agegender.cost.measurement import PREPROCESSING, Measurement, Subject
+
+
+def print_costs(measurements: Sequence[Measurement]) -> None:
+    """Print what networks count, and what each measurement found; all are of one device."""
+    console = Console()
+    counts = Table("network", title="of one face")
+    for name in ("parameters", "MACs, million", "activations", "float32 MB"):
+        counts.add_column(name, justify="right")
+    counted = {name_of(each.subject): each.facts["counts"] for each in measurements if "counts" in each.facts}
+    for network, found in counted.items():
+        macs, size = f"{found['macs'] / 1e6:,.1f}", megabytes(found["bytes"])
+        counts.add_row(network, f"{found['parameters']:,}", macs, f"{found['activations']:,}", size)
+    console.print(counts)
+    for group in dict.fromkeys((each.subject.threads, each.subject.batch_size) for each in measurements):
+        members = [each for each in measurements if (each.subject.threads, each.subject.batch_size) == group]
+        console.print(_latencies(members, f"{members[0].device}; threads {group[0]}, batch {group[1]}"))
+
+
+def _latencies(measurements: Sequence[Measurement], title: str) -> Table:
+    table = Table("runtime", "precision", title=title, caption="MB of the file and of one call's peak; ms of a call")
+    for name in ("file", "peak", "median", "p90", "p99", "n"):
+        table.add_column(name, justify="right")
+    for network in dict.fromkeys(name_of(each.subject) for each in measurements):
+        table.add_section()
+        table.add_row(network, style="bold")
+        for each in (each for each in measurements if name_of(each.subject) == network):
+            latency = each.facts["latency_ms"]
+            sizes = [megabytes(each.facts.get(name)) for name in ("file_bytes", "peak_bytes")]
+            times = [f"{latency[name]:.2f}" for name in ("median", "p90", "p99")]
+            table.add_row(f"  {each.subject.runtime}", each.subject.precision, *sizes, *times, f"{latency['n']:,}")
+    return table
+
+
+def name_of(subject: Subject) -> str:
+    """Name a network by its model and heads."""
+    if subject.network == PREPROCESSING:
+        return "(resize, standardise)"
+    return f"{subject.network} ({', '.join(subject.tasks)})"
+
+
+def megabytes(count: int | None) -> str:
+    """Print bytes in MB of 10^6 bytes; nothing where they are not known."""
+    return "" if count is None else f"{count / 1e6:.2f}"

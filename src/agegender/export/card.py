@@ -1,0 +1,149 @@
+"""The model card beside an exported file: what it is for, what it was trained on, how often it is right for whom."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+
+import pandas as pd
+from omegaconf import DictConfig
+
+from agegender import statistics
+from agegender.data.protocols import get_protocol
+from agegender.export.parity import TOLERANCE, TaskParity
+from agegender.report.dialects import MARKDOWN
+from agegender.tasks import get_task
+
+FEW = 30  # faces: below it a share says next to nothing and is marked
+
+USE = """\
+## Intended use
+
+Research on small networks that read faces: comparing networks, runtimes and precisions under one protocol, and trying
+them on devices.
+
+Not for decisions about a person, identification, surveillance, or advertising to a person by guessed age or gender. An
+answer is a guess at the label an annotator gave (*annotated age group*, *annotated gender* with two values), not what a
+person is. The network repeats the errors and the imbalance of its data set."""
+
+
+def write_card(
+    name: str,
+    config: DictConfig,
+    identity: str,
+    metadata: Mapping[str, str],
+    parity: Mapping[str, TaskParity],
+    departure: Mapping[str, TaskParity],
+    predictions: pd.DataFrame,
+    precision: str,
+) -> str:
+    """Return the card as Markdown.
+
+    `parity` compares the file with torch computing the same function, `departure` with the run's own predictions where
+    the file is another function. `predictions` are the run's own, of the whole test fold.
+    """
+    return (
+        "\n\n".join(
+            [
+                f"# {name}",
+                f"{config.system.title}, {precision}, exported from the run `{identity}` of agegender-bench.",
+                USE,
+                "## Training",
+                "\n".join(_training(config)),
+                "## Feeding it",
+                "\n".join(_feeding(metadata)),
+                "## Is it the network that was trained?",
+                *_parity(parity, precision),
+                *_departure(departure, metadata["batch_norm_statistics"]),
+                "## How often it was right, and for whom",
+                f"torch's answers on the whole test fold {config.fold} ({len(predictions):,} faces), evaluated as the "
+                "run's mode says; 95 % intervals draw whole subjects where they are known. They cover the choice of the "
+                "test faces, not of the training faces.",
+                *(table for task in parity for table in _shares(predictions, task)),
+                f"†: fewer than {FEW} faces. Slices other than annotated gender and annotated age group were not "
+                "evaluated; other cameras, ages, places and ways to cut a face out were not tried.",
+            ]
+        )
+        + "\n"
+    )
+
+
+def _training(config: DictConfig) -> Iterator[str]:
+    protocol, recipe = get_protocol(config.protocol.name, config.data.name), config.recipe
+    yield f"- **data**: {config.data.title}, test fold {config.fold}; see its terms before passing anything on"
+    yield f"- **protocol**: {protocol.name} v{protocol.version}: {MARKDOWN.escape(protocol.description)}"
+    if (fraction := config.protocol.get("fraction", 1.0)) < 1:
+        yield f"- **part of the data**: {fraction:.0%} of every stratum"
+    steps = f"{recipe.steps} steps of {recipe.batch_size}"
+    yield f"- **recipe**: {recipe.name}, {steps}, seed {config.seed}; mode {config.mode}"
+
+
+def _feeding(metadata: Mapping[str, str]) -> Iterator[str]:
+    """What the file holds as metadata, its JSON laid out."""
+    for key, value in metadata.items():
+        if not value.startswith(("{", "[")):
+            yield f"- {key.replace('_', ' ')}: {MARKDOWN.escape(value)}"
+            continue
+        found = json.loads(value)
+        yield f"- {key}:"
+        if isinstance(found, dict):
+            yield from (f"  - {name}: {MARKDOWN.escape(str(word))}" for name, word in found.items())
+        else:
+            yield from (f"  - {o['task']}, {o['values']} of {o['meaning']}: {', '.join(o['labels'])}" for o in found)
+
+
+def _parity(parity: Mapping[str, TaskParity], precision: str) -> Iterator[str]:
+    faces = next(iter(parity.values())).faces
+    if precision == "float32":
+        yield (
+            f"On {faces:,} faces of the test fold its logits were compared with torch's: none may differ by more than "
+            f"{TOLERANCE:g}, and no answer where torch's margin exceeds twice that."
+        )
+    else:
+        yield f"On {faces:,} faces of the test fold, {precision} against torch in float32, face by face:"
+    yield _comparison(parity, "torch", "file")
+
+
+def _departure(departure: Mapping[str, TaskParity], statistics_of: str) -> Iterator[str]:
+    if not departure:
+        return
+    yield (
+        "**The file is another function than the one that was evaluated.** The run's batch norm used the statistics "
+        "of each batch of test faces; one face at a time there is no such batch, and the file uses "
+        f"{statistics_of}. On the same faces, the run's own predictions against the file's:"
+    )
+    yield _comparison(departure, "run", "file")
+
+
+def _comparison(found: Mapping[str, TaskParity], one: str, other: str) -> str:
+    head = f"| task | largest logit difference | answers changed | {one}, % right | {other}, % right | difference | n |"
+    lines = [head, "|---|--:|--:|--:|--:|--:|--:|"]
+    for task, each in found.items():
+        change = f"{100 * each.difference:+.1f} [{100 * each.low:+.1f} to {100 * each.high:+.1f}]".replace("-", "−")
+        largest = "—" if each.largest != each.largest else f"{each.largest:.2g}"
+        lines.append(
+            f"| {get_task(task).title} | {largest} | {each.changed} | {100 * each.torch:.1f} | {100 * each.file:.1f} | "
+            f"{change} | {each.n:,} |"
+        )
+    return "\n".join(lines)
+
+
+def _shares(predictions: pd.DataFrame, task: str) -> Iterator[str]:
+    """The share of right answers to a task, of all faces and by annotated gender and age group where they are known."""
+    faces = predictions[predictions[f"{task}_true"].notna()]
+    lines = [f"| {get_task(task).title}: right answers | % | 95 % interval | n |", "|---|--:|--:|--:|"]
+    lines.append(_share("all", faces, task))
+    for other in (name.removesuffix("_true") for name in predictions.columns if name.endswith("_true")):
+        for label, word in enumerate(get_task(other).labels):
+            members = faces[faces[f"{other}_true"] == label]
+            lines.append(_share(f"{get_task(other).title} {word}", members, task))
+    yield "\n".join(lines)
+
+
+def _share(name: str, faces: pd.DataFrame, task: str) -> str:
+    if faces.empty:
+        return f"| {name} | — | — | 0 |"
+    right = (faces[f"{task}_pred"] == faces[f"{task}_true"]).astype(float).to_numpy()
+    low, high = statistics.cluster_bootstrap(right, faces["subject"].fillna(faces["image"]).to_numpy())
+    mark = " †" if len(faces) < FEW else ""
+    return f"| {name}{mark} | {100 * right.mean():.1f} | {100 * low:.1f} to {100 * high:.1f} | {len(faces):,} |"

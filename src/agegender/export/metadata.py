@@ -1,0 +1,40 @@
+"""What a file for a runtime says of itself: everything that is needed to feed it and to read its answers."""
+
+import json
+from collections.abc import Mapping
+
+from agegender.environment import version
+from agegender.prediction.trained import Trained
+from agegender.tasks import get_task
+
+LOOKS = {
+    "resize": "the whole face",
+    "centre_crop": "the central square",
+    "ten_crop": "corners and centre, each mirrored too, one at a time; the mean of the ten posteriors is the answer",
+    "flip": "the whole face and its mirror image, one at a time; the mean of both posteriors is the answer",
+}
+
+
+def describe(trained: Trained, statistics: str) -> Mapping[str, str]:
+    """Return the metadata of a run's file, words by name; `preprocessing` and `outputs` are JSON."""
+    side = trained.input_size
+    preprocessing = {
+        "face": f"a crop as in {trained.data}, RGB, resized to {trained.stored_size} x {trained.stored_size}, 0..255",
+        "look": f"{trained.evaluation.look}: {LOOKS[trained.evaluation.look]}",
+        "resize": f"to {side} x {side}, bilinear, pixel i from coordinate i * {trained.stored_size} / {side}, no "
+        "half-pixel centres, no antialiasing (TensorFlow 1 resize_images); crops are cut without resizing",
+        "standardize": f"each image: (x - mean) / max(deviation, 255 / sqrt({3 * side * side})) over all its values",
+        "layout": f"float32 (1, 3, {side}, {side}), channels R, G, B",
+    }
+    outputs = [
+        {"task": task, "meaning": get_task(task).title, "labels": list(get_task(task).labels), "values": "logits"}
+        for task in trained.network.heads
+    ]
+    return {
+        "producer": f"agegender-bench {version('agegender-bench')}",
+        "run": trained.identity,
+        "batch_norm_statistics": statistics,
+        "preprocessing": json.dumps(preprocessing),
+        "outputs": json.dumps(outputs),
+        "intended_use": "research on small networks; answers are guesses at annotators' labels, not facts about people",
+    }

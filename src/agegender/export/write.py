@@ -1,0 +1,122 @@
+"""From a finished run to a file for a runtime: converted, checked face by face, described, and only then in place."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from math import nan
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from agegender.data.augment import standardize
+from agegender.data.batches import Faces
+from agegender.data.looks import get_look
+from agegender.errors import UserError
+from agegender.experiments import pack_of
+from agegender.export.card import write_card
+from agegender.export.metadata import describe
+from agegender.export.parity import FACES, TaskParity, answers, compare, failures, some
+from agegender.prediction.trained import Trained, load
+from agegender.predictions import read_predictions
+from agegender.runtimes import get_runtime
+from agegender.runtimes.runtime import Conversion, Logits, files_of
+from agegender.training.evaluate import set_statistics
+from agegender.training.fit import faces_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from agegender.runs import RunFolder
+
+FORMATS = {"onnx": "onnxruntime", "executorch": "executorch", "litert": "litert"}
+STATISTICS = ("running", "batch")
+CALIBRATION = 128  # training faces that int8 is calibrated with
+
+
+def export(run: RunFolder, form: str, precision: str, statistics: str | None, folder: Path) -> list[Path]:
+    """Export a run's network and return the files written: the network's and, last, its card.
+
+    `form` is one of FORMATS, `precision` one of its runtime's; `statistics`, which a network that depends on its batch
+    needs and no other may have, is "batch" (of the one face) or "running". The pack that the run was trained on must be
+    there. UserError, and nothing left behind, where a word is wrong, something is missing, an operator cannot be
+    converted, or a float32 file does not say what torch says.
+    """
+    if form not in FORMATS:
+        raise UserError(f"format={form} is unknown: choose from {', '.join(FORMATS)}")
+    runtime = get_runtime(FORMATS[form])
+    runtime.check(precision)
+    trained = load(run)
+    used = _settle_statistics(trained, statistics)
+    config = OmegaConf.load(run.config)
+    assert isinstance(config, DictConfig)
+    parts = _faces(config, run)
+    metadata = describe(trained, used)
+    name = f"{trained.identity}-{precision}" + (f"-{statistics}" if statistics else "")
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".partial-") as partial:
+        file = Path(partial) / f"{name}{runtime.suffix}"
+        calibration = _images(trained, some(parts["train"], CALIBRATION)) if precision == "int8" else ()
+        example = _images(trained, some(parts["test"], 1))[0]
+        runtime.convert(Conversion(Logits(trained.network), example, precision, calibration, metadata), file)
+        faces = some(parts["test"], FACES)
+        logits = answers(trained.network, runtime.open(file, 1), faces, trained.input_size, trained.evaluation.look)
+        parity = {task: compare(task, faces, *both) for task, both in zip(trained.network.heads, logits, strict=True)}
+        if precision == "float32" and (problems := failures(parity)):
+            raise UserError(f"the {form} file of {run.identity} is not the network that was trained ({problems[0]})")
+        predictions = read_predictions(run.predictions)
+        departure = _departure(predictions, faces, logits, trained) if statistics else {}
+        card = file.with_name(f"{name}{runtime.suffix}.md")
+        text = write_card(card.stem, config, trained.identity, metadata, parity, departure, predictions, precision)
+        card.write_text(text, encoding="utf-8")
+        made = [*(part for part in files_of(file) if part != card), card]
+        return [part.replace(folder / part.name) for part in made]
+
+
+def _settle_statistics(trained: Trained, statistics: str | None) -> str:
+    """Decide what batch norm is to use one face at a time; the network is set accordingly."""
+    if not trained.depends_on_batch:
+        if statistics is not None:
+            raise UserError(
+                f"statistics={statistics}: {trained.identity} uses running statistics anyway, leave statistics out"
+            )
+        return "running statistics"
+    if statistics not in STATISTICS:
+        raise UserError(
+            f"{trained.identity} was evaluated with batch norm on the statistics of each batch of test faces, and a "
+            "phone sees one face at a time: say statistics=batch (of the single face, as the authors' phone model) or "
+            "statistics=running; either is another function than the one evaluated, and the card says by how much"
+        )
+    set_statistics(trained.network, statistics)
+    return f"{'the single face' if statistics == 'batch' else 'running'} statistics"
+
+
+def _faces(config: DictConfig, run: RunFolder) -> dict[str, Faces]:
+    pack = pack_of(config)
+    if pack.digest != run.read("identity")["keys"]["data"]:
+        raise UserError(f"{config.data.pack} holds other faces than {run.identity} was trained on: prepare those again")
+    return faces_of(config, pack)
+
+
+def _images(trained: Trained, faces: Faces) -> list[torch.Tensor]:
+    view = get_look(trained.evaluation.look)[0]
+    stored = faces.stored(np.arange(len(faces.table)))
+    return [image.contiguous() for image in torch.split(standardize(view(stored, trained.input_size)), 1)]
+
+
+def _departure(
+    predictions: pd.DataFrame, faces: Faces, logits: list[tuple[np.ndarray, ...]], trained: Trained
+) -> Mapping[str, TaskParity]:
+    """Compare the run's own posteriors with those of the file, on the same faces."""
+    rows = predictions.drop_duplicates("image").set_index("image").loc[faces.table["image"]]
+    found = {}
+    for task, (_, theirs) in zip(trained.network.heads, logits, strict=True):
+        columns = [f"{task}_p{label}" for label in range(theirs.shape[1])]
+        own = np.log(rows[columns].to_numpy(np.float32).clip(1e-30))
+        # Logarithms of posteriors are logits but for a constant, so answers compare and differences do not.
+        found[task] = replace(compare(task, faces, own, theirs), largest=nan)
+    return found

@@ -1,0 +1,101 @@
+"""What the systems of a table cost: counts of every network, and the measurements there are of them."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agegender.cost.counts import Counts, count
+from agegender.cost.measurement import Measurement, read_all
+
+if TYPE_CHECKING:
+    from agegender.experiments import Job
+
+CSV_HEAD = (
+    *("system", "device", "runtime", "precision", "threads", "batch_size", "parameters", "macs", "activations"),
+    *("float32_bytes", "file_bytes", "peak_bytes", "median_ms", "p90_ms", "p99_ms", "iqr_ms", "minimum_ms", "n"),
+)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What must be the same for two latencies to compare, but for the network."""
+
+    device: str
+    runtime: str
+    precision: str
+    threads: int
+    batch_size: int
+
+
+@dataclass(frozen=True)
+class SystemCost:
+    """The counts of a system's network, and its measurements by setting."""
+
+    counts: Counts
+    measured: Mapping[Setting, Measurement]
+
+
+def load_costs(jobs: Iterable[Job], costs: Path) -> dict[str, SystemCost]:
+    """Count the network of every system among the jobs and find its measurements: of the same model and tasks."""
+    from agegender.training.fit import build_network
+
+    found: dict[tuple[str, tuple[str, ...]], dict[Setting, Measurement]] = {}
+    for each in read_all(costs):
+        subject = each.subject
+        setting = Setting(each.device, subject.runtime, subject.precision, subject.threads, subject.batch_size)
+        found.setdefault((subject.network, subject.tasks), {})[setting] = each
+    first = {job.system: job for job in reversed(list(jobs))}
+    return {
+        system: SystemCost(
+            count(partial(build_network, job.config), job.config.system.model.input_size),
+            found.get((job.config.system.model.name, job.tasks), {}),
+        )
+        for system, job in reversed(first.items())
+    }
+
+
+def settings_of(costs: Mapping[str, SystemCost]) -> list[Setting]:
+    """Return every setting that some system was measured in: float32 first, then one runtime after the other."""
+    found = dict.fromkeys(setting for cost in costs.values() for setting in cost.measured)
+    return sorted(
+        found, key=lambda s: (s.device, s.batch_size, s.threads, s.precision != "float32", s.precision, s.runtime)
+    )
+
+
+def pairs_of(costs: Mapping[str, SystemCost]) -> list[tuple[str, str]]:
+    """Return the systems of one trunk that answer one task each: to answer both, both must be run."""
+    stems = [system.removesuffix("_age") for system in costs if system.endswith("_age")]
+    return [(f"{stem}_age", f"{stem}_gender") for stem in stems if f"{stem}_gender" in costs]
+
+
+def both(one: Counts, other: Counts) -> Counts:
+    """Return the counts of two networks together."""
+    return Counts(*(a + b for a, b in zip(vars(one).values(), vars(other).values(), strict=True)))
+
+
+def median_of(costs: Sequence[SystemCost], setting: Setting) -> float | None:
+    """Return the milliseconds of these networks one after the other; None unless each was measured."""
+    if not all(setting in cost.measured for cost in costs):
+        return None
+    return sum(cost.measured[setting].median for cost in costs)
+
+
+def to_csv(costs: Mapping[str, SystemCost]) -> str:
+    """Print every measurement, a line each; bytes, milliseconds, and values of one face."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(CSV_HEAD)
+    for system, cost in costs.items():
+        counts = list(asdict(cost.counts).values())
+        for setting, each in cost.measured.items():
+            latency = each.facts["latency_ms"]
+            sizes = [each.facts.get("file_bytes"), each.facts.get("peak_bytes")]
+            times = [f"{latency[name]:.6f}" for name in ("median", "p90", "p99", "iqr", "minimum")]
+            writer.writerow([system, *vars(setting).values(), *counts, *sizes, *times, latency["n"]])
+    return text.getvalue()

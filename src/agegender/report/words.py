@@ -1,0 +1,43 @@
+"""What a cell of a table says in words, in the dialect of Markdown or LaTeX."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from agegender.report.cells import Cell, Column
+from agegender.report.dialects import Dialect
+from agegender.report.differences import Difference
+from agegender.report.table import Row
+
+Told = TypeVar("Told", Cell, Difference)
+
+
+def number(value: float, column: Column) -> str:
+    """Print a share in percent with one decimal, an error in its unit with two."""
+    return f"{value:.2f}" if column.unit else f"{100 * value:.1f}"
+
+
+def points(value: float) -> str:
+    """Print a difference of shares in points of percent, with its sign."""
+    return f"{100 * value:+.1f}".replace("-", "−")
+
+
+def mean(cell: Cell, column: Column) -> str:
+    """Print the mean over the folds."""
+    return number(cell.mean, column)
+
+
+def say_cell(row: Row, column: Column, say: Callable[[Cell], str], dialect: Dialect) -> str:
+    """Say with `say` what a row has in a column, or that it is missing or not predicted."""
+    return told(row.cells.get(column.metric), say, row, dialect)
+
+
+def told(found: Told | None, say: Callable[[Told], str], row: Row, dialect: Dialect) -> str:
+    """Say what is there and what it lacks: not predicted and missing are different things."""
+    if found is None:
+        return dialect.dash
+    progress = f"({found.done}/{found.expected} {'runs' if len(row.seeds) > 1 else 'folds'})"
+    if not found.folds:
+        return f"missing {progress}"
+    return say(found) if found.complete else f"{say(found)} {progress}"

@@ -1,0 +1,20 @@
+"""The runtimes the suite knows, each in a file of its own that imports its packages only when it is used."""
+
+from agegender.errors import UserError
+from agegender.runtimes.executorch import EXECUTORCH
+from agegender.runtimes.litert import LITERT
+from agegender.runtimes.onnxruntime import ONNXRUNTIME
+from agegender.runtimes.openvino import OPENVINO
+from agegender.runtimes.runtime import Runtime
+from agegender.runtimes.torch import CHANNELS_LAST, CONTIGUOUS
+
+RUNTIMES: dict[str, Runtime] = {
+    runtime.name: runtime for runtime in (CONTIGUOUS, CHANNELS_LAST, ONNXRUNTIME, OPENVINO, EXECUTORCH, LITERT)
+}
+
+
+def get_runtime(name: str) -> Runtime:
+    """Return the runtime of this name; UserError when there is none."""
+    if name not in RUNTIMES:
+        raise UserError(f"there is no runtime '{name}': choose from {', '.join(RUNTIMES)}")
+    return RUNTIMES[name]

@@ -1,0 +1,132 @@
+"""agegender cost: what the networks of an experiment cost on the runtimes of this machine."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import hydra
+from hydra import compose
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from agegender.errors import UserError, exit_on_user_error
+from agegender.settings import config_folder
+
+if TYPE_CHECKING:
+    from agegender.cost.measurement import Measurement, Subject
+    from agegender.cost.session import Bench
+
+log = logging.getLogger(__name__)
+NOT_SWEPT = ("fold", "data", "protocol", "evaluation", "validation", "seed")  # what no cost depends on
+
+
+@hydra.main(version_base="1.3", config_path=config_folder(), config_name="cost")
+def main(config: DictConfig) -> None:
+    """Measure what is missing, print the table of what is there."""
+    with exit_on_user_error():
+        cost(config)
+
+
+def cost(config: DictConfig) -> list[Measurement]:
+    """List the subjects of the command line, measure those of which too few calls are kept, print them all."""
+    from agegender.cost.measurement import device, folder_of, read
+    from agegender.cost.session import measure_all, missing
+    from agegender.cost.table import print_costs
+
+    if not isinstance(config.calls, int) or config.calls < 1:
+        raise UserError(f"calls={config.calls} must be a whole number of at least 1")
+    hydra_config = HydraConfig.get()
+    given = [o for o in hydra_config.overrides.task if o.split("=", 1)[0] not in ("swept", "calls", "progress")]
+    params = {key: value for key, value in (hydra_config.sweeper.params or {}).items() if key not in NOT_SWEPT}
+    configs, subjects = subjects_of([*given, *config.swept], params)
+    bench = bench_of(config, configs)
+    left = missing(subjects, bench)
+    log.info("%d measurements: %d kept, %d to make", len(subjects), len(subjects) - len(left), len(left))
+    made = measure_all(left, bench) if left else []
+    track_costs(config, made)
+    found = [read(folder_of(subject, device(), bench.costs)) for subject in subjects]
+    measured = [each for each in found if each is not None]
+    print_costs(measured)
+    return measured
+
+
+def subjects_of(words: list[str], params: dict[str, str]) -> tuple[dict[str, DictConfig], list[Subject]]:
+    """Return a configuration for each network, by its name, and everything that is to be measured of them.
+
+    UserError where a runtime is not installed; what a runtime does not have is left out of a sweep with a notice.
+    """
+    from agegender.cost.measurement import PREPROCESSING, Subject
+    from agegender.experiments import expand
+    from agegender.runtimes import get_runtime
+    from agegender.settings import tasks_of
+
+    configs: dict[str, DictConfig] = {}
+    subjects: dict[Subject, None] = {}
+    jobs = expand(words, params)
+    for job in jobs:
+        config = compose("cost", overrides=job)
+        kind, how = get_runtime(config.runtime.name), config.runtime
+        for name in ("threads", "batch_size"):
+            if how[name] != "all" and (not isinstance(how[name], int) or how[name] < 1):
+                raise UserError(f"runtime.{name}={how[name]} must be a whole number of at least 1")
+        threads = (os.cpu_count() or 1) if how.threads == "all" else how.threads
+        if how.precision not in kind.precisions and len(jobs) > 1:
+            log.info("%s has no %s: left out", kind.title, how.precision)
+            continue
+        kind.check(how.precision)
+        subject = Subject(
+            config.system.model.name, tuple(tasks_of(config)), kind.name, how.precision, threads, how.batch_size
+        )
+        configs.setdefault(_network_key(subject), config)
+        subjects.setdefault(subject)
+    for threads, batch in dict.fromkeys((subject.threads, subject.batch_size) for subject in subjects):
+        subjects.setdefault(Subject(PREPROCESSING, (), "torch", "float32", threads, batch))
+    return configs, list(subjects)
+
+
+def _network_key(subject: Subject) -> str:
+    return "-".join([subject.network, *subject.tasks])
+
+
+def bench_of(config: DictConfig, configs: dict[str, DictConfig]) -> Bench:
+    """Take real training faces from the pack, for inputs and for calibration; build networks as they run on a phone."""
+    import numpy as np
+    import torch
+
+    from agegender.cost.session import Bench
+    from agegender.experiments import pack_of
+    from agegender.training.fit import build_network, faces_of
+
+    sizes = {each.system.model.input_size for each in configs.values()}
+    if len(sizes) > 1:
+        raise UserError(f"the networks see faces of {sorted(sizes)} pixels: measure those of one size at a time")
+    networks = {}
+    for key, each in configs.items():
+        each.mode = "sound"  # running statistics: an answer must not depend on the faces beside it
+        networks[key] = each
+    train = faces_of(config, pack_of(config))["train"]
+    rows = np.random.default_rng(0).permutation(len(train.table))[: config.calibration_faces]
+    return Bench(
+        build=lambda subject: build_network(networks[_network_key(subject)]),
+        stored=torch.as_tensor(train.stored(rows)),
+        size=sizes.pop(),
+        calls=config.calls,
+        costs=Path(config.paths.costs),
+        progress=config.progress,
+    )
+
+
+def track_costs(config: DictConfig, made: list[Measurement]) -> None:
+    """Send what was measured to MLflow, a run each; what is measured stays measured where that fails."""
+    from agegender.training.setup import tracking_target
+
+    target = tracking_target(config)
+    if target is None or not made:
+        return
+    from agegender.tracking.costs import send_costs
+
+    sent = send_costs(target, made)
+    log.info("%d measurements sent to %s", sent, target.label)
