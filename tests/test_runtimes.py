@@ -1,0 +1,153 @@
+"""torch, ONNX Runtime and OpenVINO: what goes into a file comes out of it again."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from agegender import create_model
+from agegender.errors import UserError
+from agegender.models.layers import BetaBatchNorm2d
+from agegender.runtimes import RUNTIMES, get_runtime
+from agegender.runtimes.runtime import Conversion, Logits, files_of
+
+HERE = ("torch", "torch_channels_last", "onnxruntime", "openvino")
+METADATA = {"preprocessing": '{"resize": "ü, \\"x\\""}', "run": "lmtcnn_1_1-f0"}
+
+
+def faces(count: int, seed: int) -> Tensor:
+    """Smooth noise, each image standardised."""
+    coarse = torch.randn(count, 3, 15, 15, generator=torch.Generator().manual_seed(seed))
+    images = nn.functional.interpolate(coarse, size=(227, 227), mode="bilinear")
+    return (images - images.mean((1, 2, 3), keepdim=True)) / images.std((1, 2, 3), keepdim=True)
+
+
+@pytest.fixture(scope="module")
+def model() -> nn.Module:
+    """LMTCNN-1-1 that tells faces apart, with batch norm statistics of such faces."""
+    torch.manual_seed(0)
+    network = create_model("lmtcnn_1_1")
+    for layer in network.modules():
+        if isinstance(layer, nn.Linear):
+            nn.init.normal_(layer.weight, std=(2 / layer.in_features) ** 0.5)
+        if isinstance(layer, BetaBatchNorm2d):
+            layer.momentum = 1.0
+    with torch.no_grad():
+        network.train()(faces(16, 0))
+    return Logits(network.eval())
+
+
+def needs(name: str) -> None:
+    for module in RUNTIMES[name].modules:
+        pytest.importorskip(module, reason=f"the extra {RUNTIMES[name].extra} is not installed")
+
+
+def convert(name: str, model: nn.Module, precision: str, folder: Path, batch: int = 1) -> Path:
+    needs(name)
+    seen = list(torch.split(faces(16, 1), 1)) if precision == "int8" else []
+    file = folder / f"{name}-{precision}{RUNTIMES[name].suffix}"
+    RUNTIMES[name].convert(Conversion(model, faces(batch, 2), precision, seen, METADATA), file)
+    return file
+
+
+def answers(name: str, file: Path, images: Tensor, threads: int = 1) -> list[np.ndarray]:
+    found = RUNTIMES[name].open(file, threads)(images.numpy())
+    assert all(logits.dtype == np.float32 for logits in found)
+    return found
+
+
+@pytest.fixture(autouse=True)
+def threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("name", HERE)
+def test_float32_says_what_torch_says(name: str, model: nn.Module, tmp_path: Path) -> None:
+    file = convert(name, model, "float32", tmp_path, batch=3)
+    images = faces(3, 3)
+    with torch.no_grad():
+        expected = [task.numpy() for task in model(images)]
+    found = answers(name, file, images)
+    assert max(logits.std() for logits in expected) > 0.1, "or any file would do"
+    for ours, theirs, of_two in zip(expected, found, answers(name, file, images, threads=2), strict=True):
+        np.testing.assert_allclose(theirs, ours, atol=1e-4)
+        np.testing.assert_allclose(of_two, ours, atol=1e-4)
+    assert RUNTIMES[name].metadata(file) == METADATA
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
+def test_int8_is_small_and_near(name: str, model: nn.Module, tmp_path: Path) -> None:
+    """Near: by the deviation of the logits' errors over their own; random weights keep nothing small."""
+    images = faces(8, 4)
+    with torch.no_grad():
+        expected = torch.cat(model(images), 1).numpy()
+    file = convert(name, model, "int8", tmp_path)
+    found = np.concatenate([np.concatenate(answers(name, file, image), 1) for image in torch.split(images, 1)])
+    error = np.sqrt(np.mean((found - expected) ** 2)) / expected.std()
+    assert 1e-4 < error < 0.3
+    whole = sum(t.numel() for t in model.state_dict().values()) * 4
+    assert sum(part.stat().st_size for part in files_of(file)) < 0.3 * whole
+    assert RUNTIMES[name].metadata(file) == METADATA
+
+
+@pytest.mark.parametrize(("name", "precision"), [("torch", "bfloat16"), ("openvino", "float16")])
+def test_half_precision_halves_the_file(name: str, precision: str, model: nn.Module, tmp_path: Path) -> None:
+    sizes = [
+        sum(part.stat().st_size for part in files_of(convert(name, model, kind, tmp_path)))
+        for kind in (precision, "float32")
+    ]
+    assert 0.49 < sizes[0] / sizes[1] < 0.52
+
+
+def test_int8_leaves_local_response_normalisation_alone(model: nn.Module, tmp_path: Path) -> None:
+    """The squares are products of one map with itself; neither they nor their sums come from a quantised value."""
+    file = convert("onnxruntime", model, "int8", tmp_path)
+    import onnx
+
+    graph = onnx.load(file).graph
+    producers = {output: node for node in graph.node for output in node.output}
+    squares = [node for node in graph.node if node.op_type == "Mul" and node.input[0] == node.input[1]]
+    (sums,) = (node for node in graph.node if node.op_type == "Conv" and node.input[0] == squares[0].output[0])
+    assert len(squares) == 1
+    assert sums.input[1] not in producers, "its band is a float32 constant"
+    others = [node for node in graph.node if node.op_type == "Conv" and node is not sums]
+    assert len(others) == 5
+    assert all(producers[node.input[1]].op_type == "DequantizeLinear" for node in others)
+
+
+class Sorting(nn.Module):
+    """A layer no mobile runtime has."""
+
+    def forward(self, images: Tensor) -> tuple[Tensor]:
+        return (torch.special.bessel_j0(images.flatten(1)[:, :4]),)
+
+
+def test_an_operator_without_a_counterpart_is_named(tmp_path: Path) -> None:
+    needs("onnxruntime")
+    with pytest.raises(UserError, match=r"cannot be written as ONNX: .*bessel_j0"):
+        convert("onnxruntime", Sorting(), "float32", tmp_path)
+
+
+def test_what_is_not_there_is_said_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match=r"^there is no runtime 'tensorrt': choose from torch, "):
+        get_runtime("tensorrt")
+    with pytest.raises(UserError, match=r"^precision=int4: ONNX Runtime has float32, int8$"):
+        needs("onnxruntime")
+        get_runtime("onnxruntime").check("int4")
+    monkeypatch.setattr("agegender.runtimes.runtime.find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"^runtime=litert needs litert_torch: pip install 'agegender-bench\[litert\]'$"):
+        get_runtime("litert").check("float32")
+    get_runtime("torch").check("float32")
+
+
+def test_nothing_reports_our_use_of_openvino(model: nn.Module, tmp_path: Path) -> None:
+    """Its tools would tell their makers of every conversion, over the network."""
+    import sys
+
+    convert("openvino", model, "float32", tmp_path)
+    assert sys.modules["openvino_telemetry"] is None
