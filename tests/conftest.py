@@ -15,7 +15,7 @@ from agegender.data.readers.generated import generate
 from agegender.settings import config_folder
 from agegender.tracking.target import Target, find_target
 
-DRAWN = {"faces": 120, "users": 20, "size": 64, "seed": 0}
+DRAWN = {"faces": 80, "users": 20, "size": 64, "seed": 0}
 
 
 @pytest.fixture(scope="session")
