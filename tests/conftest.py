@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from hydra import initialize_config_dir
 
 from agegender.data.build import build_pack
@@ -15,7 +16,19 @@ from agegender.data.readers.generated import generate
 from agegender.settings import config_folder
 from agegender.tracking.target import Target, find_target
 
+# These take a minute or two and are begun first, so that no process of the test run is left alone with one at the end.
+LONGEST = ("test_benchmarks", "test_cli", "test_configs", "test_notebook", "test_training_stopped", "test_training")
 DRAWN = {"faces": 80, "users": 20, "size": 64, "seed": 0}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """A thread for each process of the test run: two that each compute with all cores mostly wait for each other."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

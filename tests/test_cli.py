@@ -12,6 +12,7 @@ import torch
 
 from commands import agegender, started_afresh
 
+ALL_THREADS = torch.get_num_threads()  # before a test takes fewer
 SHORT = [
     "recipe.steps=2",
     "recipe.batch_size=4",
@@ -216,5 +217,5 @@ def test_a_sweep_runs_on_several_processes(desk: Path) -> None:
     runs = [next((desk / "parallel").glob(f"lmtcnn_2_1-f{fold}-*")) for fold in range(3)]
     threads = [json.loads((run / "environment.json").read_text())["hardware"]["threads"] for run in runs]
     share = max(1, joblib.cpu_count() // 2)
-    assert threads == [share, share, torch.get_num_threads()], "two runs divide the cores, a lone one has them all"
+    assert threads == [share, share, ALL_THREADS], "two runs divide the cores, a lone one has them all"
     assert not (desk / "parallel" / "mlflow.db").exists()
