@@ -1,21 +1,32 @@
 """What several test files share: drawn faces, their pack and an MLflow database, made once per session; Hydra."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from hydra import initialize_config_dir
 
 from agegender.data.build import build_pack
 from agegender.data.manifest import read_rows
 from agegender.data.readers.generated import generate
 from agegender.settings import config_folder
+from agegender.tracking.server import check_server
 from agegender.tracking.target import Target, find_target
 
-DRAWN = {"faces": 120, "users": 20, "size": 64, "seed": 0}
+# These take a minute or two and are begun first, so that no process of the test run is left alone with one at the end.
+LONGEST = ("test_benchmarks", "test_cli", "test_configs", "test_notebook", "test_training_stopped", "test_training")
+DRAWN = {"faces": 80, "users": 20, "size": 64, "seed": 0}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """A thread for each process of the test run: two that each compute with all cores mostly wait for each other."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
@@ -56,21 +67,8 @@ def hydra() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def two_starters(tmp_path_factory: pytest.TempPathFactory) -> tuple[Target, list[tuple[int, str]]]:
-    """Where two processes that started at once made their database, and their exit statuses and error streams."""
-    code = (
-        "import sys; from pathlib import Path; from agegender.tracking import server, target;"
-        "server.check_server(target.find_target(None, 'faces', Path(sys.argv[1])))"
-    )
+def target(tmp_path_factory: pytest.TempPathFactory) -> Target:
     runs = tmp_path_factory.mktemp("own") / "my runs"
-    environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
-    command = [sys.executable, "-c", code, str(runs)]
-    started = [subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    errors = [process.communicate(timeout=250)[1] for process in started]
-    outcome = [(process.returncode, error) for process, error in zip(started, errors, strict=True)]
-    return find_target(f"sqlite:///{runs / 'mlflow.db'}", "faces", runs), outcome
-
-
-@pytest.fixture(scope="session")
-def target(two_starters: tuple[Target, list[tuple[int, str]]]) -> Target:
-    return two_starters[0]
+    made = find_target(f"sqlite:///{runs / 'mlflow.db'}", "faces", runs)
+    check_server(made)
+    return made

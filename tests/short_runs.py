@@ -11,6 +11,7 @@ from agegender.settings import run_folder
 from agegender.verbs.train import train
 
 SHORT = (
+    "system=lmtcnn_1_1",  # the smallest
     "recipe.steps=4",
     "recipe.batch_size=4",
     "recipe.validate_every=2",

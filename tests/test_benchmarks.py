@@ -20,14 +20,16 @@ from agegender.tracking.target import find_target
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 AGES = (1, 5, 10, 17, 30, 40, 50, 70)
-STEPS = ["--batch-size", "2", "--pairs", "1", "--turns", "1", "trainer.accelerator=cpu"]
+SMALL = ["--system", "lmtcnn_1_1_gender", "--batch-size", "2", "trainer.accelerator=cpu"]
+STEPS = [*SMALL, "--pairs", "1", "--turns", "1"]
 SCRIPTS = {
+    "runtime_speedup": ["--rounds", "1", "--calls", "1", "--runtimes", "torch", "torch_channels_last"],
     "training_step": STEPS,
     "loop_overhead": STEPS,
     "input_pipeline": ["--faces", "16", "--batch-size", "4", "--batches", "1", "--pairs", "1", "--cores", "2"],
     "prepare_throughput": ["--faces", "8", "--size", "64", "--pairs", "1", "--workers", "1"],
-    "scale": ["--faces", "20", "40", "--batch-size", "2", "--blocks", "1", "--turns", "1", "trainer.accelerator=cpu"],
-    "tracking_share": ["--steps", "2", "--batch-size", "2", "--pairs", "1", "trainer.accelerator=cpu"],
+    "scale": [*SMALL, "--faces", "20", "40", "--blocks", "1", "--turns", "1"],
+    "tracking_share": [*SMALL, "--steps", "2", "--pairs", "1"],
     "whole_table": [
         *("--systems", "lmtcnn_1_1", "--steps", "30", "--plain-steps", "4", "--batch-size", "2"),
         *("trainer.accelerator=cpu", "trainer.threads=1"),
@@ -77,7 +79,7 @@ def test_the_suites_accuracy_stands_beside_the_plain_ways(run, tmp_path: Path) -
 def test_a_table_trained_elsewhere_comes_home_without_its_weights(tmp_path: Path) -> None:
     """Interrupted while it trains, called again, unpacked and tracked."""
     words = ["--source", str(utkface(tmp_path / "UTKFace")), "--work", "away", "--home", "home", "--at-once", "2"]
-    few = ["system=lmtcnn_1_1", "fold=0,1", "recipe.steps=60", "recipe.batch_size=4", "recipe.validate_every=2"]
+    few = ["system=lmtcnn_1_1", "fold=0,1", "recipe.steps=12", "recipe.batch_size=4", "recipe.validate_every=2"]
     command = [sys.executable, BENCHMARKS / "utkface_table.py", *words, *few, "trainer.accelerator=cpu"]
     first = subprocess.Popen(command, cwd=tmp_path)
     while first.poll() is None and not list(tmp_path.glob("away/runs/*/checkpoints/step=*.ckpt")):

@@ -1,7 +1,6 @@
 """The command line as a user meets it: real processes, their output and exit status."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +10,9 @@ import pandas as pd
 import pytest
 import torch
 
+from commands import agegender, started_afresh
+
+ALL_THREADS = torch.get_num_threads()  # before a test takes fewer
 SHORT = [
     "recipe.steps=2",
     "recipe.batch_size=4",
@@ -19,16 +21,6 @@ SHORT = [
     "trainer.accelerator=cpu",
     "trainer.progress=false",
 ]
-
-
-def agegender(*words: str, cwd: Path, status: int = 0) -> str:
-    """Run the command and return what it printed, both streams."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")}
-    command = [sys.executable, "-c", "from agegender.cli import main; main()", *words]
-    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=900)
-    output = done.stdout + done.stderr
-    assert done.returncode == status, output
-    return output
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +101,14 @@ def test_each_verb_explains_itself_without_loading_torch(verb: str, tmp_path: Pa
 def test_mistakes_end_in_one_sentence(desk: Path, words: list[str], message: str) -> None:
     elsewhere = [] if words == ["trian"] else ["paths.runs=other"]
     assert message in one_sentence(agegender(*words, *elsewhere, cwd=desk, status=2))
+
+
+def test_a_command_started_afresh_says_as_little(tmp_path: Path) -> None:
+    """Through every import: what libraries say while they are imported would stand beside the sentence."""
+    words = ["prepare", "data=generated", "data.generate.faces=10", "data.generate.users=5", "data.generate.size=64"]
+    started_afresh(*words, "workers=1", cwd=tmp_path)
+    output = started_afresh("train", "tracking.uri=http://127.0.0.1:9", cwd=tmp_path, status=2)
+    assert "http://127.0.0.1:9 does not answer" in one_sentence(output)
 
 
 def test_a_broken_archive_is_named(tmp_path: Path) -> None:
@@ -212,10 +212,10 @@ def test_a_gpu_that_is_not_there_is_refused_before_anything_is_written(desk: Pat
 def test_a_sweep_runs_on_several_processes(desk: Path) -> None:
     words = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "experiment=demo", "system=lmtcnn_2_1"]
     here = ["tracking=none", "paths.runs=parallel", *SHORT, "trainer.threads=null"]
-    assert "2 of 2 runs are done" in agegender("train", "-m", *words, "fold=0,1", *here, cwd=desk)
-    assert "1 of 1 runs are done" in agegender("train", "-m", *words, "fold=2", *here, cwd=desk)
+    assert "2 of 2 runs are done" in started_afresh("train", "-m", *words, "fold=0,1", *here, cwd=desk)
+    assert "1 of 1 runs are done" in started_afresh("train", "-m", *words, "fold=2", *here, cwd=desk)
     runs = [next((desk / "parallel").glob(f"lmtcnn_2_1-f{fold}-*")) for fold in range(3)]
     threads = [json.loads((run / "environment.json").read_text())["hardware"]["threads"] for run in runs]
     share = max(1, joblib.cpu_count() // 2)
-    assert threads == [share, share, torch.get_num_threads()], "two runs divide the cores, a lone one has them all"
+    assert threads == [share, share, ALL_THREADS], "two runs divide the cores, a lone one has them all"
     assert not (desk / "parallel" / "mlflow.db").exists()

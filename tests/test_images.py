@@ -1,10 +1,11 @@
-import contextlib
 import io
 import resource
 import struct
 import subprocess
 import sys
 import zlib
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -57,16 +58,22 @@ def with_size(jpeg, width, height):
     return jpeg[:frame] + struct.pack(">HH", height, width) + jpeg[frame + 4 :]
 
 
-@contextlib.contextmanager
-def memory_left(megabytes):
-    """Let this process take only so much more memory."""
+def decoded_within(megabytes, data):
+    """Decode where this process may take only so much more memory."""
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     before = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (used + megabytes * 2**20, before[1]))
     try:
-        yield
+        return decode(data, 32)
     finally:
         resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+@pytest.fixture(scope="module")
+def fresh_process():
+    """A process that has freed nothing yet: after other tests this one may hold gigabytes that count as taken."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as process:
+        yield process
 
 
 @pytest.mark.parametrize("format", ["PNG", "BMP", "TIFF", "WEBP"])
@@ -223,16 +230,16 @@ needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="memory is limit
 @pytest.mark.parametrize(
     "data", [black_png(20_000, 20_000), with_size(encode(quadrants(), "JPEG"), 20_000, 20_000)], ids=["png", "jpeg"]
 )
-def test_huge_image_is_refused_before_its_pixels_take_memory(data):
+def test_huge_image_is_refused_before_its_pixels_take_memory(fresh_process, data):
     assert (decode(black_png(2_000, 2_000), 32) == 0).all()  # so the huge one is a real image, too
-    with memory_left(100), pytest.raises(UnreadableImage, match="more than 100 megapixels"):
-        decode(data, 32)
+    with pytest.raises(UnreadableImage, match="more than 100 megapixels"):
+        fresh_process.submit(decoded_within, 100, data).result()
 
 
 @needs_proc
-def test_image_for_which_memory_is_lacking_is_not_called_damaged():
-    with memory_left(100), pytest.raises(UnreadableImage, match="needs more memory than there is"):
-        decode(black_png(9_000, 10_000), 32)
+def test_image_for_which_memory_is_lacking_is_not_called_damaged(fresh_process):
+    with pytest.raises(UnreadableImage, match="needs more memory than there is"):
+        fresh_process.submit(decoded_within, 100, black_png(9_000, 10_000)).result()
 
 
 def test_decoding_processes_import_nothing_heavy():

@@ -46,7 +46,8 @@ def macs(network: nn.Module) -> int:
     ],
 )
 def test_parameter_counts_are_the_published_ones(name: str, tasks: tuple[str, ...], expected: int) -> None:
-    assert parameters(create_model(name, tasks)) == expected
+    with torch.device("meta"):
+        assert parameters(create_model(name, tasks)) == expected
 
 
 def layers(network: nn.Module) -> list[nn.Module]:
@@ -251,9 +252,9 @@ def test_modes_keep_and_repair_the_authors_batch_norm(name: str, on_batch_statis
 
 @pytest.mark.parametrize("name", list_models())
 def test_every_model_answers_each_task_alone_and_together(name: str) -> None:
-    images = torch.zeros(1, 3, 227, 227)
     for tasks in (("age",), ("gender",), ("age", "gender")):
-        logits = create_model(name, tasks).eval()(images)
+        with torch.device("meta"):  # shapes without numbers: test_configs.py trains each of them
+            logits = create_model(name, tasks).eval()(torch.zeros(1, 3, 227, 227))
         assert {task: tuple(x.shape) for task, x in logits.items()} == {
             task: (1, {"age": 8, "gender": 2}[task]) for task in tasks
         }

@@ -10,7 +10,8 @@ import pytest
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-from test_cli import SHORT, agegender
+from commands import agegender
+from test_cli import SHORT
 
 NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "compare_systems.ipynb"
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from agegender import create_model
 from agegender.errors import UserError
 from agegender.models.layers import BetaBatchNorm2d
-from agegender.runtimes import RUNTIMES, get_runtime
+from agegender.runtimes import RUNTIMES, cuda, get_runtime
 from agegender.runtimes.runtime import Conversion, Logits, files_of
 
 HERE = ("torch", "torch_channels_last", "onnxruntime", "openvino")
@@ -120,6 +120,33 @@ def test_int8_leaves_local_response_normalisation_alone(model: nn.Module, tmp_pa
     assert all(producers[node.input[1]].op_type == "DequantizeLinear" for node in others)
 
 
+@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-4), ("bfloat16", 0.5)])
+def test_what_runs_on_a_gpu_says_what_torch_says(
+    precision: str, tolerance: float, model: nn.Module, tmp_path: Path
+) -> None:
+    """As far as a CPU can run it; compiled and replayed steps need the GPU."""
+    file = tmp_path / "model.pt"
+    RUNTIMES["cuda"].convert(Conversion(model, faces(1, 2), precision, [], METADATA), file)
+    assert RUNTIMES["cuda"].metadata(file) == METADATA
+    with torch.no_grad():
+        expected = model(faces(2, 3))
+    found = cuda.open_file(file, 1, how=cuda.as_it_is, device="cpu")(faces(2, 3).numpy())
+    for ours, theirs in zip(expected, found, strict=True):
+        np.testing.assert_allclose(theirs, ours.numpy(), atol=tolerance)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no NVIDIA GPU")
+@pytest.mark.parametrize("name", ["cuda", "cuda_compiled", "cuda_graph"])
+def test_a_gpu_says_what_torch_says(name: str, model: nn.Module, tmp_path: Path) -> None:
+    test_float32_says_what_torch_says(name, model, tmp_path)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is an NVIDIA GPU")
+def test_without_a_gpu_there_is_a_sentence() -> None:
+    with pytest.raises(UserError, match=r"^runtime=cuda_graph needs an NVIDIA GPU, and torch sees none"):
+        get_runtime("cuda_graph").check("float32")
+
+
 class Sorting(nn.Module):
     """A layer no mobile runtime has."""
 
@@ -140,7 +167,9 @@ def test_what_is_not_there_is_said_in_a_sentence(monkeypatch: pytest.MonkeyPatch
         needs("onnxruntime")
         get_runtime("onnxruntime").check("int4")
     monkeypatch.setattr("agegender.runtimes.runtime.find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"^runtime=litert needs litert_torch: pip install 'agegender-bench\[litert\]'$"):
+    with pytest.raises(
+        UserError, match=r"^runtime=litert needs litert_torch: pip install 'agegender-bench\[litert\]'$"
+    ):
         get_runtime("litert").check("float32")
     get_runtime("torch").check("float32")
 

@@ -14,10 +14,32 @@ import pytest
 from agegender.errors import UserError
 from agegender.tracking import mirror as tracking
 from agegender.tracking import server as mlflow_server
-from agegender.tracking.target import Target
+from agegender.tracking.target import Target, find_target
 from tracked_runs import everything, fail, finish, history_of, make_run, server_run, wait_for
 
 mlflow = pytest.importorskip("mlflow")
+
+
+@pytest.fixture(scope="module")
+def two_starters(tmp_path_factory: pytest.TempPathFactory) -> tuple[Target, list[tuple[int, str]]]:
+    """Where two processes that started at once made their database, and their exit statuses and error streams."""
+    code = (
+        "import sys; from pathlib import Path; from agegender.tracking import server, target;"
+        "server.check_server(target.find_target(None, 'faces', Path(sys.argv[1])))"
+    )
+    runs = tmp_path_factory.mktemp("own") / "my runs"
+    environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
+    command = [sys.executable, "-c", code, str(runs)]
+    started = [subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    errors = [process.communicate(timeout=250)[1] for process in started]
+    outcome = [(process.returncode, error) for process, error in zip(started, errors, strict=True)]
+    return find_target(f"sqlite:///{runs / 'mlflow.db'}", "faces", runs), outcome
+
+
+@pytest.fixture(scope="module")
+def target(two_starters: tuple[Target, list[tuple[int, str]]]) -> Target:
+    """The database that is there already, in place of the one that other files get."""
+    return two_starters[0]
 
 
 @pytest.fixture(scope="module")

@@ -62,7 +62,7 @@ def test_a_run_folder_tells_the_whole_story(overrides: Overrides) -> None:
     assert (posterior.to_numpy().argmax(1) == predictions["age_pred"]).all()
     exact = (predictions["age_true"] == predictions["age_pred"]).mean()
     assert folder.read("metrics")["test/age_exact"] == pytest.approx(exact)
-    assert folder.read("metrics")["parameters"] == 7_614_634
+    assert folder.read("metrics")["parameters"] == 7_488_426
     assert folder.read("environment")["versions"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
     build_network(config).load_state_dict(load_file(folder.weights))
 

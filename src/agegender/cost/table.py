@@ -1,5 +1,6 @@
 """Measurements as tables to read in a terminal."""
 
+import sys
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -10,7 +11,7 @@ from agegender.cost.measurement import PREPROCESSING, Measurement, Subject
 
 def print_costs(measurements: Sequence[Measurement]) -> None:
     """Print what networks count, and what each measurement found; all are of one device."""
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 120)  # a file or a pipe has no width
     counts = Table("network", title="of one face")
     for name in ("parameters", "MACs, million", "activations", "float32 MB"):
         counts.add_column(name, justify="right")

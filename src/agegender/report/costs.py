@@ -60,6 +60,11 @@ def load_costs(jobs: Iterable[Job], costs: Path) -> dict[str, SystemCost]:
     }
 
 
+def is_measured(costs: Mapping[str, SystemCost]) -> bool:
+    """Whether there is a measurement of any system."""
+    return any(cost.measured for cost in costs.values())
+
+
 def settings_of(costs: Mapping[str, SystemCost]) -> list[Setting]:
     """Return every setting that some system was measured in: float32 first, then one runtime after the other."""
     found = dict.fromkeys(setting for cost in costs.values() for setting in cost.measured)

@@ -8,6 +8,7 @@ from math import isnan
 
 from agegender.report.cells import COLUMNS, HEADLINES, Cell, Column
 from agegender.report.cost_grids import cost_grids, counted, fastest
+from agegender.report.costs import is_measured
 from agegender.report.dialects import Dialect
 from agegender.report.differences import Difference
 from agegender.report.grid import Grid
@@ -76,7 +77,8 @@ def _means_grid(table: Table, dialect: Dialect) -> Grid:
         return [*(words(row, column) for column in table.columns), _count(row), parameters, *_cost(row, table, dialect)]
 
     head = [*(column.title for column in table.columns), "n", "parameters"]
-    head += ["MACs, million", "MB", "ms, fastest runtime"] if table.costs else []
+    head += ["MACs, million", "MB"] if table.costs else []
+    head += ["ms, fastest runtime"] if is_measured(table.costs) else []
     notes = [*_MEANS_NOTES, *_remarks(table)]
     return _systems_grid("means", "Mean over the folds", head, line, notes, table, dialect)
 
@@ -85,10 +87,11 @@ def _cost(row: Row, table: Table, dialect: Dialect) -> list[str]:
     """MACs, MB and the fastest latency of a row's network, where the table has costs at all."""
     if not table.costs:
         return []
+    measured = is_measured(table.costs)
     if row.system not in table.costs:
-        return [dialect.dash] * 3
+        return [dialect.dash] * (3 if measured else 2)
     cost = table.costs[row.system]
-    return [*counted(cost.counts)[1:], dialect.escape(fastest(cost)) or "missing"]
+    return [*counted(cost.counts)[1:], *([dialect.escape(fastest(cost)) or "missing"] if measured else [])]
 
 
 def _pooled_grid(table: Table, dialect: Dialect) -> Grid:

@@ -9,7 +9,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from agegender.report.costs import SystemCost
+from agegender.report.costs import SystemCost, is_measured
 from agegender.report.costs import to_csv as costs_to_csv
 from agegender.report.figures import draw_figures
 from agegender.report.pareto import to_csv as pareto_to_csv
@@ -54,7 +54,7 @@ def write_report(
 
 
 def _cost_files(table: Table) -> dict[str, bytes]:
-    if not any(cost.measured for cost in table.costs.values()):
+    if not is_measured(table.costs):
         return {}
     return {"costs.csv": costs_to_csv(table.costs).encode(), "pareto.csv": pareto_to_csv(table).encode()}
 

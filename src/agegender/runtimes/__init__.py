@@ -1,6 +1,7 @@
 """The runtimes the suite knows, each in a file of its own that imports its packages only when it is used."""
 
 from agegender.errors import UserError
+from agegender.runtimes.cuda import CUDA, CUDA_COMPILED, CUDA_GRAPH
 from agegender.runtimes.executorch import EXECUTORCH
 from agegender.runtimes.litert import LITERT
 from agegender.runtimes.onnxruntime import ONNXRUNTIME
@@ -9,7 +10,11 @@ from agegender.runtimes.runtime import Runtime
 from agegender.runtimes.torch import CHANNELS_LAST, CONTIGUOUS
 
 RUNTIMES: dict[str, Runtime] = {
-    runtime.name: runtime for runtime in (CONTIGUOUS, CHANNELS_LAST, ONNXRUNTIME, OPENVINO, EXECUTORCH, LITERT)
+    runtime.name: runtime
+    for runtime in (
+        *(CONTIGUOUS, CHANNELS_LAST, ONNXRUNTIME, OPENVINO, EXECUTORCH, LITERT),
+        *(CUDA, CUDA_COMPILED, CUDA_GRAPH),
+    )
 }
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -50,12 +51,15 @@ class Runtime:
     metadata: Callable[[Path], Mapping[str, str]]
     modules: tuple[str, ...] = ()
     extra: str = ""
+    device: str = "cpu"
 
     def check(self, precision: str) -> None:
         """Refuse a runtime that is not installed and a precision it does not have."""
         for module in self.modules:
             if find_spec(module) is None:
                 raise UserError(f"runtime={self.name} needs {module}: pip install 'agegender-bench[{self.extra}]'")
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise UserError(f"runtime={self.name} needs an NVIDIA GPU, and torch sees none: choose another runtime")
         if precision not in self.precisions:
             raise UserError(f"precision={precision}: {self.title} has {', '.join(self.precisions)}")
 

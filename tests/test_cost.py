@@ -1,0 +1,137 @@
+"""agegender cost: measured, kept with every call, tracked, and set beside the accuracies."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from agegender.cost.measurement import Measurement, Subject, read, read_all, read_calls, write
+from agegender.errors import UserError
+from agegender.tracking.costs import send_costs
+from agegender.tracking.server import connect
+from agegender.tracking.target import Target
+from commands import agegender
+
+SUBJECT = Subject("lmtcnn_1_1", ("age", "gender"), "torch", "float32", 1, 1)
+LATENCY = {"median": 5.0, "p90": 6.0, "p99": 7.0, "iqr": 0.5, "minimum": 4.0, "n": 3}
+FACTS = {
+    "device": "a phone",
+    "latency_ms": LATENCY,
+    "counts": {"parameters": 7, "macs": 9, "activations": 3, "bytes": 28},
+    "file_bytes": 30,
+    "peak_bytes": None,
+}
+
+
+@pytest.fixture(scope="module")
+def desk(packs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which two networks were measured on two runtimes, and a report was written."""
+    folder = tmp_path_factory.mktemp("a desk")
+    where = [f"data.pack='{packs}'", "tracking=none"]
+    few = ["calls=5", "calibration_faces=4", "progress=false"]
+    systems = "system=lmtcnn_1_1,lmtcnn_1_1_age"
+    text = agegender("cost", "-m", systems, "runtime=torch,torch_channels_last", *where, *few, cwd=folder)
+    (folder / "first.txt").write_text(text)
+    text = agegender("cost", "-m", systems, "runtime=torch", *where, *few, cwd=folder)
+    (folder / "again.txt").write_text(text)
+    return folder
+
+
+def test_every_call_is_kept_beside_what_it_depends_on(desk: Path) -> None:
+    found = {each.subject.name: each for each in read_all(desk / "costs")}
+    networks = ("lmtcnn_1_1-age-gender", "lmtcnn_1_1-age")
+    names = [
+        f"{network}-{runtime}-float32-t1-b1" for network in networks for runtime in ("torch", "torch_channels_last")
+    ]
+    assert found.keys() == {*names, "preprocessing-torch-float32-t1-b1"}
+    for each in found.values():
+        calls = read_calls(each.folder)
+        assert len(calls) == each.facts["latency_ms"]["n"] == 5
+        assert each.median == pytest.approx(sorted(calls)[2] / 1e6)
+        assert {"governor", "load_average", "versions"} <= each.facts["environment"].keys()
+        assert len(each.facts["turns"]["of"]) == 5
+    both = found[names[0]].facts
+    assert both["counts"] == {"parameters": 7_488_426, "macs": 89_865_312, "activations": 684_138, "bytes": 29_961_640}
+    assert 29_961_640 < both["file_bytes"] < 30_100_000
+    assert both["peak_bytes"] is None or 20e6 < both["peak_bytes"] < 300e6
+
+
+def test_the_same_command_measures_nothing_again(desk: Path) -> None:
+    assert "5 measurements: 0 kept, 5 to make" in (desk / "first.txt").read_text()
+    again = (desk / "again.txt").read_text()
+    assert "3 measurements: 3 kept, 0 to make" in again
+    assert "7,488,426" in again and "(resize, standardise)" in again
+
+
+def test_what_cannot_be_measured_is_said_before_anything_is(desk: Path, packs: Path, tmp_path: Path) -> None:
+    pack = f"data.pack='{packs}'"
+    mistakes = {
+        "runtime.precision=int8": "agegender: precision=int8: torch eager has float32, bfloat16",
+        "runtime.threads=0": "agegender: runtime.threads=0 must be a whole number of at least 1",
+        "calls=0": "agegender: calls=0 must be a whole number of at least 1",
+    }
+    for words, sentence in mistakes.items():
+        text = agegender("cost", "runtime=torch", pack, words, cwd=tmp_path, status=2)
+        assert sentence in text and "Traceback" not in text
+    assert not (tmp_path / "costs").exists()
+
+
+def test_a_report_sets_costs_beside_accuracies(desk: Path, packs: Path, tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    shutil.copytree(desk, work)
+    where = [f"data.pack='{packs}'", "experiment=lmtcnn", "data=generated", "system=lmtcnn_1_1", "fold=0"]
+    where += ["debug=one_step", "protocol=lmtcnn_joint"]
+    agegender("train", "-m", *where, "tracking=none", "trainer.progress=false", "trainer.threads=1", cwd=work)
+    agegender("report", *where, cwd=work)
+    report = work / "reports" / "lmtcnn"
+    text = (report / "table.md").read_text(encoding="utf-8")
+    (row,) = (line for line in text.splitlines() if line.startswith("| LMTCNN-1-1 | sound | ") and "7,488,426" in line)
+    assert "| 89.9 | 29.96 | " in row and " (torch eager" in row
+    assert "size, MB" in text
+    lines = list(csv.DictReader((report / "costs.csv").read_text().splitlines()))
+    assert {line["runtime"] for line in lines} == {"torch", "torch_channels_last"}
+    assert {line["macs"] for line in lines} == {"89865312"}
+    points = list(csv.DictReader((report / "pareto.csv").read_text().splitlines()))
+    assert {(point["metric"], point["runtime"]) for point in points} == {
+        (metric, runtime) for metric in ("age_exact", "gender_accuracy") for runtime in ("torch", "torch_channels_last")
+    }
+    assert (report / "figures" / "pareto_age_exact.png").stat().st_size > 10_000
+
+
+def test_a_measurement_is_a_run_of_its_own_in_mlflow(target: Target, tmp_path: Path) -> None:
+    write(tmp_path / "one", SUBJECT, FACTS, [4, 5, 7])
+    measurement = read(tmp_path / "one")
+    assert measurement == Measurement(SUBJECT, tmp_path / "one", FACTS)
+    assert send_costs(target, [measurement]) == 1
+    assert send_costs(target, [measurement]) == 0, "each once"
+    client = connect(target.uri)
+    experiment = client.get_experiment_by_name(f"{target.experiment}-cost")
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.data.tags["runtime"] == "torch" and run.data.tags["device"] == "a phone"
+    assert run.data.metrics["latency_ms/median"] == 5.0
+    assert run.data.metrics["cost/file_bytes"] == 30
+    assert "cost/peak_bytes" not in run.data.metrics
+    assert {file.path for file in client.list_artifacts(run.info.run_id)} == {"cost.json", "calls.csv"}
+
+
+def test_a_broken_measurement_is_named(tmp_path: Path) -> None:
+    write(tmp_path / "one", SUBJECT, FACTS, [1])
+    (tmp_path / "one" / "cost.json").write_text(json.dumps({"subject": {"network": "x"}}))
+    with pytest.raises(UserError, match="is not a measurement: remove"):
+        read(tmp_path / "one")
+    assert read(tmp_path / "none") is None
+
+
+def test_pairs_of_single_task_networks_count_as_two() -> None:
+    from agegender.cost.counts import Counts
+    from agegender.report.costs import Setting, SystemCost, both, median_of, pairs_of
+
+    setting = Setting("a phone", "torch", "float32", 1, 1)
+    cost = SystemCost(Counts(1, 2, 3, 4), {setting: Measurement(SUBJECT, Path("x"), FACTS)})
+    costs = {"net_age": cost, "net_gender": cost, "alone_age": cost, "net": cost}
+    assert pairs_of(costs) == [("net_age", "net_gender")]
+    assert both(cost.counts, cost.counts) == Counts(2, 4, 6, 8)
+    assert median_of([cost, cost], setting) == 10.0
+    assert median_of([cost, SystemCost(cost.counts, {})], setting) is None
