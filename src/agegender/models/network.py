@@ -1,6 +1,7 @@
 """A network: a trunk that reads faces and one head per task."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from torch import Tensor, nn
 
@@ -10,6 +11,7 @@ from agegender.models.inception_v3 import inception_v3
 from agegender.models.levi_hassner import levi_hassner_bn, levi_hassner_tf
 from agegender.models.lmtcnn import LMTCNN
 from agegender.models.mobilenet_v1 import MobileNetV1
+from agegender.models.today import TRUNKS, today
 from agegender.modes import Mode, get_mode
 from agegender.tasks import get_task
 
@@ -34,13 +36,14 @@ BACKBONES: dict[str, Callable[[Mode, float], nn.Module]] = {
     "levi_hassner_tf": lambda _, dropout: levi_hassner_tf(dropout),  # no batch norm: one function in both modes
     "levi_hassner_bn": levi_hassner_bn,
     "inception_v3": inception_v3,
+    **{name: partial(today, name) for name in TRUNKS},
 }
 # Heads start at N(0, 0.01); over these trunks the authors cut that distribution at two deviations.
 TRUNCATED_HEADS = ("mobilenet_v1", "inception_v3")
 
 
 def list_models() -> list[str]:
-    """Names that `create_model` knows, in the order of the papers."""
+    """Names that `create_model` knows, in the order of the papers, then those of today."""
     return list(BACKBONES)
 
 
