@@ -66,6 +66,8 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=20, help="of each in a round")
     parser.add_argument("--runtimes", nargs="+", choices=RUNTIMES, default=installed())
     args = parser.parse_args()
+    if "torch" not in args.runtimes:
+        parser.error("--runtimes must name torch, which the others are compared with")
     images = torch.randn(16, 3, 227, 227, generator=torch.Generator().manual_seed(0))
     keys = [
         Key(network, runtime, precision)

@@ -107,7 +107,7 @@ def test_a_file_that_says_something_else_is_not_written(
     broken = replace(ONNXRUNTIME, open=wrong)
     monkeypatch.setattr(write, "get_runtime", lambda name: broken if name == "onnxruntime" else get_runtime(name))
     with pytest.raises(UserError, match=r"is not the network that was trained \(age: logits differ by up to 0.00"):
-        export(run("mode=sound"), tmp_path)
+        export(run("mode=sound"), tmp_path / "exports")
     assert not list(tmp_path.iterdir())
 
 

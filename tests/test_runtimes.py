@@ -1,6 +1,8 @@
 """torch, ONNX Runtime and OpenVINO: what goes into a file comes out of it again."""
 
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +80,25 @@ def test_float32_says_what_torch_says(name: str, model: nn.Module, tmp_path: Pat
         np.testing.assert_allclose(theirs, ours, atol=1e-4)
         np.testing.assert_allclose(of_two, ours, atol=1e-4)
     assert RUNTIMES[name].metadata(file) == METADATA
+
+
+def threads_of(name: str, file: Path, threads: int) -> int:
+    """How many more threads this process has while it answers."""
+    before = len(list(Path("/proc/self/task").iterdir()))
+    session = get_runtime(name).open(file, threads)
+    session(faces(1, 3).numpy())
+    return len(list(Path("/proc/self/task").iterdir())) - before
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="only Linux tells the threads of a process")
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino"])
+def test_a_session_has_the_threads_it_was_given(name: str, model: nn.Module, tmp_path: Path) -> None:
+    file = convert(name, model, "float32", tmp_path)
+    found = []
+    for threads in (1, 2):
+        with ProcessPoolExecutor(1, get_context("spawn")) as alone:
+            found.append(alone.submit(threads_of, name, file, threads).result())
+    assert found[1] - found[0] == 1
 
 
 @pytest.mark.parametrize("name", ["onnxruntime", "openvino"])

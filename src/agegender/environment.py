@@ -59,4 +59,12 @@ def _processor() -> str:
         for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
+    if platform.system() == "Darwin":  # where platform.processor() is "arm" for all of them
+        named = subprocess.run(
+            ["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True, check=False
+        )
+        return named.stdout.strip() or platform.machine()
+    board = Path("/proc/device-tree/model")  # of most ARM systems
+    if board.exists():
+        return board.read_text(encoding="utf-8", errors="replace").strip("\0\n ")
     return platform.processor() or platform.machine()

@@ -37,7 +37,6 @@ def count(build: Callable[[], nn.Module], size: int) -> Counts:
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             module.register_forward_hook(lambda *call: outputs.append(call[2].numel()))
-    # Without decomposition: a meta tensor would be counted twice, in the operator and in what it is made of.
     counter: Any = FlopCounterMode(display=False)
     with counter, torch.no_grad():
         network(image)

@@ -50,8 +50,9 @@ def measure(
     found: dict[str, list[int]] = {name: [] for name in networks}
     while any(len(each) < calls for each in found.values()):
         for name, call in networks.items():
-            found[name] += _block(call, min(BLOCK, calls - len(found[name])))
-            advance(min(BLOCK, calls))
+            turn = min(BLOCK, calls - len(found[name]))
+            found[name] += _block(call, turn)
+            advance(turn)
     first = next(iter(networks.values()))
     again = [each for _ in range(-(-calls // BLOCK)) for each in _block(first, BLOCK)][:calls]
     return found, again

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from agegender.cost.latency import Calls
-from agegender.environment import describe_environment, version
+from agegender.environment import describe_environment
 from agegender.errors import UserError
 
 GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
@@ -24,7 +24,7 @@ class Subject:
     """What is measured: latency belongs to all of these and to the device.
 
     `network` is the name of a model, `tasks` its heads; `precision` one of the runtime's; `threads` and `batch_size`
-    of one call.
+    of one call; `size` the side of its images in pixels.
     """
 
     network: str
@@ -33,11 +33,12 @@ class Subject:
     precision: str
     threads: int
     batch_size: int
+    size: int
 
     @property
     def name(self) -> str:
         words = [self.network, *self.tasks, self.runtime, self.precision]
-        return "-".join([*words, f"t{self.threads}", f"b{self.batch_size}"])
+        return "-".join([*words, f"t{self.threads}", f"b{self.batch_size}", f"{self.size}px"])
 
 
 @dataclass(frozen=True)
@@ -58,26 +59,22 @@ class Measurement:
         return float(self.facts["latency_ms"]["median"])
 
 
-def device() -> str:
-    """Name this machine as measurements do: its processor, cores and system, and its GPU where it has one."""
+@cache
+def device(kind: str) -> str:
+    """Name this machine as measurements do, its "cpu" or its "cuda" GPU: hardware and system."""
     import torch
 
     hardware: Any = describe_environment()["hardware"]
-    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
+    gpu = f", {torch.cuda.get_device_name()}" if kind == "cuda" else ""
     return f"{hardware['processor']}, {hardware['cores']} cores{gpu}, {hardware['system']}"
 
 
-def circumstances(packages: tuple[str, ...]) -> dict[str, Any]:
-    """What a latency depends on besides its subject, as it is now."""
-    environment = describe_environment("cpu")
-    versions: Any = environment["versions"]
-    return {
-        **environment,
-        "versions": versions | {package: version(package) for package in packages},
-        "governor": GOVERNOR.read_text(encoding="utf-8").strip() if GOVERNOR.exists() else None,
-        "load_average": os.getloadavg()[0],
-        "system_release": platform.release(),
-    }
+def circumstances() -> dict[str, Any]:
+    """What a latency depends on besides its subject, device and versions."""
+    environment: dict[str, Any] = describe_environment("cpu")
+    del environment["hardware"]["threads"]  # torch's own at this moment; those of the calls are the subject's
+    governor = GOVERNOR.read_text(encoding="utf-8").strip() if GOVERNOR.exists() else None
+    return {**environment, "governor": governor, "system_release": platform.release()}
 
 
 def folder_of(subject: Subject, where: str, costs: Path) -> Path:
@@ -89,6 +86,8 @@ def folder_of(subject: Subject, where: str, costs: Path) -> Path:
 def write(folder: Path, subject: Subject, facts: Mapping[str, Any], calls: Calls) -> None:
     """Write a measurement: every call in nanoseconds, in order, and last cost.json, which marks it as whole."""
     folder.mkdir(parents=True, exist_ok=True)
+    for stale in ("cost.json", "mlflow.json"):  # of an earlier measurement, which these calls are not of
+        (folder / stale).unlink(missing_ok=True)
     (folder / "calls.csv").write_text("nanoseconds\n" + "\n".join(map(str, calls)) + "\n", encoding="utf-8")
     partial = folder / "cost.json.partial"
     partial.write_text(json.dumps({"subject": vars(subject), **facts}, indent=2) + "\n", encoding="utf-8")

@@ -6,30 +6,50 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from agegender.runtimes.runtime import Conversion, Runtime
 
 RESET = Path("/proc/self/clear_refs")  # Linux; 5 written to it resets the peak (proc(5))
 
 
-def peak_of_one_inference(runtime: str, file: Path, images: NDArray[np.float32]) -> int | None:
+def peak_of_one_inference(runtime: Runtime, file: Path, folder: Path, images: Tensor) -> int | None:
     """Return the bytes by which a process grows at most while it opens the file and runs it once with one thread.
 
-    The runtime's own code is loaded before; None where the system does not tell a process its peak.
+    The process has opened and run a tiny network before, kept in `folder`, so that the runtime's own code is not
+    counted. None for a GPU, and where the system does not tell a process its peak.
     """
-    if not RESET.exists():
+    if runtime.device != "cpu" or not RESET.exists():
         return None
+    tiny = folder / f"tiny-{runtime.name}-{len(images)}{runtime.suffix}"
+    if not tiny.exists():
+        layers = nn.Sequential(nn.Conv2d(3, 4, 7, stride=8), nn.ReLU(), nn.AdaptiveMaxPool2d(1), nn.Flatten())
+        runtime.convert(Conversion(_Tiny(layers).eval(), images, "float32", (), {}), tiny)
     with ProcessPoolExecutor(1, get_context("spawn")) as alone:
-        return alone.submit(_peak, runtime, file, images).result()
+        return alone.submit(_peak, runtime.name, tiny, file, images.numpy()).result()
 
 
-def _peak(runtime: str, file: Path, images: NDArray[np.float32]) -> int:
+class _Tiny(nn.Module):
+    def __init__(self, layers: nn.Module):
+        super().__init__()
+        self.layers = layers
+
+    def forward(self, images: Tensor) -> tuple[Tensor]:
+        return (self.layers(images),)
+
+
+def _peak(runtime: str, tiny: Path, file: Path, images: NDArray[np.float32]) -> int | None:
     from agegender.runtimes import get_runtime
 
     kind = get_runtime(runtime)
-    kind.open(file, 1)(images)  # once before, so that imports and thread pools are not counted
-    before = _status("VmRSS")
-    RESET.write_text("5")
-    kind.open(file, 1)(images)
-    return max(0, _status("VmHWM") - before)
+    kind.open(tiny, 1)(images)
+    try:
+        before = _status("VmRSS")
+        RESET.write_text("5")
+        kind.open(file, 1)(images)
+        return _status("VmHWM") - before
+    except (OSError, StopIteration):  # some containers keep these from their processes
+        return None
 
 
 def _status(name: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.progress import Progress
+from rich.progress import Progress, TaskID
 from torch import Tensor, nn
 
 from agegender.cost.counts import count
@@ -30,11 +31,12 @@ from agegender.cost.measurement import (
 )
 from agegender.cost.memory import peak_of_one_inference
 from agegender.data.augment import resize, standardize
+from agegender.environment import version
 from agegender.runtimes import get_runtime
 from agegender.runtimes.runtime import Conversion, Logits, files_of
 
 log = logging.getLogger(__name__)
-TOOLS = ("onnxruntime", "onnx", "openvino", "nncf", "executorch", "torchao", "litert-torch", "ai-edge-litert")
+DRIFT = 0.05  # from which on a warning says that the machine was not steady
 
 
 @dataclass(frozen=True)
@@ -59,9 +61,25 @@ class Bench:
 
 
 def missing(subjects: Sequence[Subject], bench: Bench) -> list[Subject]:
-    """Return the subjects of which fewer calls are kept than are asked for."""
-    found = ((subject, read(folder_of(subject, device(), bench.costs))) for subject in subjects)
-    return [subject for subject, kept in found if kept is None or kept.facts["latency_ms"]["n"] < bench.calls]
+    """Return the subjects of which fewer calls are kept than are asked for, or calls of other versions."""
+    return [subject for subject in subjects if not _is_kept(subject, bench)]
+
+
+def _is_kept(subject: Subject, bench: Bench) -> bool:
+    kept = read(folder_of(subject, device(get_runtime(subject.runtime).device), bench.costs))
+    if kept is None or kept.facts["latency_ms"]["n"] < bench.calls:
+        return False
+    return bool(kept.facts["versions"] == versions_for(subject))
+
+
+def versions_for(subject: Subject) -> dict[str, str | None]:
+    """The versions of torch and of the runtime's own packages: with others it is another measurement."""
+    return {name: version(name) for name in ("torch", *get_runtime(subject.runtime).modules)}
+
+
+def _advance(progress: Progress, bar: TaskID, calls: int) -> None:
+    progress.advance(bar, calls)
+    progress.refresh()
 
 
 def measure_all(subjects: Sequence[Subject], bench: Bench) -> list[Measurement]:
@@ -71,13 +89,22 @@ def measure_all(subjects: Sequence[Subject], bench: Bench) -> list[Measurement]:
     """
     found: list[Measurement] = []
     threads = torch.get_num_threads()
-    with tempfile.TemporaryDirectory() as name, Progress(disable=not bench.progress, transient=True) as progress:
+    with (
+        tempfile.TemporaryDirectory() as name,
+        Progress(
+            # Without a thread of its own, which would take time from the calls that are timed.
+            disable=not bench.progress,
+            transient=True,
+            auto_refresh=False,
+        ) as progress,
+    ):
+        load = os.getloadavg()[0]
         files = _convert(subjects, bench, Path(name), progress)
         groups = dict.fromkeys((subject.threads, subject.batch_size) for subject in subjects)
         try:
             for group in groups:
                 members = [subject for subject in subjects if (subject.threads, subject.batch_size) == group]
-                found += _measure_group(members, bench, files, progress)
+                found += _measure_group(members, bench, files, progress, load)
         finally:
             torch.set_num_threads(threads)
     return found
@@ -115,16 +142,16 @@ def _convert(
             facts = {
                 "counts": asdict(count(build, bench.size)),
                 "file_bytes": sum(file.stat().st_size for file in files_of(path)),
-                "peak_bytes": peak_of_one_inference(subject.runtime, path, example.numpy()),
+                "peak_bytes": peak_of_one_inference(runtime, path, folder, example),
             }
         files[key] = _File(path, facts)
-        progress.advance(bar)
+        _advance(progress, bar, 1)
     progress.remove_task(bar)
     return files
 
 
 def _measure_group(
-    subjects: Sequence[Subject], bench: Bench, files: Mapping[tuple[Any, ...], _File], progress: Progress
+    subjects: Sequence[Subject], bench: Bench, files: Mapping[tuple[Any, ...], _File], progress: Progress, load: float
 ) -> list[Measurement]:
     batch_size, threads = subjects[0].batch_size, subjects[0].threads
     images, stored = bench.faces(batch_size).numpy(), bench.stored[torch.arange(batch_size) % len(bench.stored)]
@@ -135,22 +162,31 @@ def _measure_group(
         else:
             session = get_runtime(subject.runtime).open(files[_converted_as(subject)].path, threads)
             calls[subject.name] = partial(session, images)
-    before = circumstances(TOOLS)
     bar = progress.add_task(f"{threads} threads, batch {batch_size}", total=bench.calls * len(subjects))
-    timed, again = measure(calls, bench.calls, partial(progress.advance, bar))
+    timed, again = measure(calls, bench.calls, partial(_advance, progress, bar))
     progress.remove_task(bar)
+    drifted = drift(next(iter(timed.values())), again)
+    if abs(drifted) > DRIFT:
+        log.warning(
+            "%s took %+.0f %% more at the end than in its turns: the machine was not steady; when it is quiet, remove "
+            "these folders of %s and measure again",
+            subjects[0].name,
+            100 * drifted,
+            bench.costs,
+        )
     shared = {
-        "device": device(),
-        "turns": {"of": list(timed), "drift": drift(next(iter(timed.values())), again)},
-        "environment": before,
-        "load_average_after": circumstances(())["load_average"],
+        "turns": {"of": list(timed), "drift": drifted},
+        "environment": circumstances(),
+        "load_average": {"before": load, "after": os.getloadavg()[0]},
         "input": f"float32 ({batch_size}, 3, {bench.size}, {bench.size})",
     }
     found = []
     for subject in subjects:
         own = timed[subject.name]
-        facts = {**files[_converted_as(subject)].facts, "latency_ms": asdict(summarize(own)), **shared}
-        folder = folder_of(subject, device(), bench.costs)
+        where = device(get_runtime(subject.runtime).device)
+        facts = {**files[_converted_as(subject)].facts, "latency_ms": asdict(summarize(own)), "device": where, **shared}
+        facts["versions"] = versions_for(subject)
+        folder = folder_of(subject, where, bench.costs)
         write(folder, subject, facts, own)
         found.append(Measurement(subject, folder, facts))
     return found

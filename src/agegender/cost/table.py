@@ -26,7 +26,7 @@ def print_costs(measurements: Sequence[Measurement]) -> None:
 
 
 def _latencies(measurements: Sequence[Measurement], title: str) -> Table:
-    table = Table("runtime", "precision", title=title, caption="MB of the file and of one call's peak; ms of a call")
+    table = Table("runtime", "precision", title=title, caption=_caption(measurements))
     for name in ("file", "peak", "median", "p90", "p99", "n"):
         table.add_column(name, justify="right")
     for network in dict.fromkeys(name_of(each.subject) for each in measurements):
@@ -38,6 +38,12 @@ def _latencies(measurements: Sequence[Measurement], title: str) -> Table:
             times = [f"{latency[name]:.2f}" for name in ("median", "p90", "p99")]
             table.add_row(f"  {each.subject.runtime}", each.subject.precision, *sizes, *times, f"{latency['n']:,}")
     return table
+
+
+def _caption(measurements: Sequence[Measurement]) -> str:
+    """What the numbers are, and how far the machine drifted while they were taken."""
+    drifts = sorted(each.facts["turns"]["drift"] for each in measurements)
+    return f"MB of the file and of one call's peak; ms of a call; drift {drifts[0]:+.1%} to {drifts[-1]:+.1%}"
 
 
 def name_of(subject: Subject) -> str:

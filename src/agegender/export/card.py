@@ -57,7 +57,7 @@ def write_card(
                 *_departure(departure, metadata["batch_norm_statistics"]),
                 "## How often it was right, and for whom",
                 f"torch's answers on the whole test fold {config.fold} ({len(predictions):,} faces), evaluated as the "
-                "run's mode says; 95 % intervals draw whole subjects where they are known. They cover the choice of "
+                "run says; 95 % intervals draw whole subjects where they are known. They cover the choice of "
                 "the test faces, not of the training faces.",
                 *(table for task in parity for table in _shares(predictions, task)),
                 f"†: fewer than {FEW} faces. Slices other than annotated gender and annotated age group were not "

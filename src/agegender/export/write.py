@@ -57,8 +57,9 @@ def export(run: RunFolder, form: str, precision: str, statistics: str | None, fo
     parts = _faces(config, run)
     metadata = describe(trained, used)
     name = f"{trained.identity}-{precision}" + (f"-{statistics}" if statistics else "")
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".partial-") as partial:
+    # Beside where the files are to stand, so that each gets there whole or not at all.
+    beside = next(place for place in (folder, *folder.parents) if place.is_dir())
+    with tempfile.TemporaryDirectory(dir=beside, prefix=".partial-") as partial:
         file = Path(partial) / f"{name}{runtime.suffix}"
         calibration = _images(trained, some(parts["train"], CALIBRATION)) if precision == "int8" else ()
         example = _images(trained, some(parts["test"], 1))[0]
@@ -74,6 +75,7 @@ def export(run: RunFolder, form: str, precision: str, statistics: str | None, fo
         text = write_card(card.stem, config, trained.identity, metadata, parity, departure, predictions, precision)
         card.write_text(text, encoding="utf-8")
         made = [*(part for part in files_of(file) if part != card), card]
+        folder.mkdir(parents=True, exist_ok=True)
         return [part.replace(folder / part.name) for part in made]
 
 

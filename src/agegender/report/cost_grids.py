@@ -65,11 +65,11 @@ def counted(counts: Counts) -> list[str]:
     return [f"{counts.parameters:,}", f"{counts.macs / 1e6:,.1f}", f"{counts.bytes / 1e6:.2f}"]
 
 
-def fastest(cost: SystemCost) -> str:
-    """Name the runtime that took the least for one face on one thread in float32, and its milliseconds; "" if none."""
+def fastest(cost: SystemCost, device: str) -> str:
+    """Name a device's fastest runtime for one face on one thread in float32, and its milliseconds; "" if none."""
     found = [
         (each.median, RUNTIMES[setting.runtime].title)
         for setting, each in cost.measured.items()
-        if (setting.precision, setting.threads, setting.batch_size) == ("float32", 1, 1)
+        if setting.is_published and setting.device == device
     ]
     return f"{min(found)[0]:.2f} ({min(found)[1]})" if found else ""

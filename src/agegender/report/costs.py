@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import torch
 
 from agegender.cost.counts import Counts, count
 from agegender.cost.measurement import Measurement, read_all
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
 CSV_HEAD = (
     *("system", "device", "runtime", "precision", "threads", "batch_size", "parameters", "macs", "activations"),
     *("float32_bytes", "file_bytes", "peak_bytes", "median_ms", "p90_ms", "p99_ms", "iqr_ms", "minimum_ms", "n"),
+    *("drift", "commit", "date", "versions"),
 )
 
 
@@ -32,32 +36,65 @@ class Setting:
     threads: int
     batch_size: int
 
+    @property
+    def is_published(self) -> bool:
+        """Whether it is what accuracies are set beside: one face on one thread in float32."""
+        return (self.precision, self.threads, self.batch_size) == ("float32", 1, 1)
+
 
 @dataclass(frozen=True)
 class SystemCost:
-    """The counts of a system's network, and its measurements by setting."""
+    """The counts of a system's network, and its measurements by setting.
+
+    `other_function`: the modes and variants whose accuracy is not of the network that is measured here, since it reads
+    the faces beside a face, or looks at a face several times.
+    """
 
     counts: Counts
     measured: Mapping[Setting, Measurement]
+    other_function: frozenset[tuple[str, str]] = frozenset()
 
 
 def load_costs(jobs: Iterable[Job], costs: Path) -> dict[str, SystemCost]:
     """Count the network of every system among the jobs and find its measurements: of the same model and tasks."""
     from agegender.training.fit import build_network
 
-    found: dict[tuple[str, tuple[str, ...]], dict[Setting, Measurement]] = {}
+    jobs = list(jobs)
+    found: dict[tuple[str, tuple[str, ...], int], dict[Setting, Measurement]] = {}
     for each in read_all(costs):
         subject = each.subject
         setting = Setting(each.device, subject.runtime, subject.precision, subject.threads, subject.batch_size)
-        found.setdefault((subject.network, subject.tasks), {})[setting] = each
-    first = {job.system: job for job in reversed(list(jobs))}
+        found.setdefault((subject.network, subject.tasks, subject.size), {})[setting] = each
+    first = {job.system: job for job in reversed(jobs)}
+    alike = {(job.system, job.mode, job.variant): job for job in jobs if job.fold == jobs[0].fold}
+    other = {key for key, job in alike.items() if _is_other_function(job)}
     return {
         system: SystemCost(
             count(partial(build_network, job.config), job.config.system.model.input_size),
-            found.get((job.config.system.model.name, job.tasks), {}),
+            found.get((job.config.system.model.name, job.tasks, job.config.system.model.input_size), {}),
+            frozenset((mode, variant) for name, mode, variant in other if name == system),
         )
         for system, job in reversed(first.items())
     }
+
+
+def _is_other_function(job: Job) -> bool:
+    from agegender.data.looks import get_look
+    from agegender.models.layers import BetaBatchNorm2d
+    from agegender.settings import evaluation_of
+    from agegender.training.fit import build_network
+
+    evaluation = evaluation_of(job.config)
+    with torch.device("meta"):
+        norms = [m for m in build_network(job.config).modules() if isinstance(m, BetaBatchNorm2d)]
+    reads_batch = {"batch": bool(norms), "network": any(norm.batch_statistics for norm in norms)}
+    return len(get_look(evaluation.look)) > 1 or reads_batch.get(evaluation.statistics, False)
+
+
+def main_device(costs: Mapping[str, SystemCost]) -> str:
+    """Return the device with the most measurements that accuracies are set beside; "" where there is none."""
+    found = Counter(setting.device for cost in costs.values() for setting in cost.measured if setting.is_published)
+    return found.most_common(1)[0][0] if found else ""
 
 
 def is_measured(costs: Mapping[str, SystemCost]) -> bool:
@@ -102,5 +139,8 @@ def to_csv(costs: Mapping[str, SystemCost]) -> str:
             latency = each.facts["latency_ms"]
             sizes = [each.facts.get("file_bytes"), each.facts.get("peak_bytes")]
             times = [f"{latency[name]:.6f}" for name in ("median", "p90", "p99", "iqr", "minimum")]
-            writer.writerow([system, *vars(setting).values(), *counts, *sizes, *times, latency["n"]])
+            made = each.facts["environment"]
+            versions = " ".join(f"{name} {each.facts['versions'][name]}" for name in each.facts["versions"])
+            origin = [f"{each.facts['turns']['drift']:.4f}", made["commit"], made["started"], versions]
+            writer.writerow([system, *vars(setting).values(), *counts, *sizes, *times, latency["n"], *origin])
     return text.getvalue()

@@ -8,7 +8,7 @@ from math import isnan
 
 from agegender.report.cells import COLUMNS, HEADLINES, Cell, Column
 from agegender.report.cost_grids import cost_grids, counted, fastest
-from agegender.report.costs import is_measured
+from agegender.report.costs import is_measured, main_device
 from agegender.report.dialects import Dialect
 from agegender.report.differences import Difference
 from agegender.report.grid import Grid
@@ -45,7 +45,8 @@ def build_grids(table: Table, dialect: Dialect) -> list[Grid]:
     """Lay the table out as grids: means over folds, pooled, fold by fold, validation, and the published numbers."""
     headlines = [column for column in table.columns if column.metric in HEADLINES]
     folds = [_folds_grid(table, column, dialect) for column in headlines]
-    titles = {row.system: row.title for row in table.rows if not row.variant}
+    # Where a system has rows of several evaluations, the one without a name of its own names it.
+    titles = {row.system: row.title for row in sorted(table.rows, key=lambda row: not row.variant)}
     costs = cost_grids(table.costs, titles, dialect) if table.costs else []
     validation = [_validation_grid(table, headlines, dialect)] if any(row.validation for row in table.rows) else []
     differences = [_differences_grid(table, headlines, dialect)] if any(r.differences for r in table.rows) else []
@@ -91,7 +92,11 @@ def _cost(row: Row, table: Table, dialect: Dialect) -> list[str]:
     if row.system not in table.costs:
         return [dialect.dash] * (3 if measured else 2)
     cost = table.costs[row.system]
-    return [*counted(cost.counts)[1:], *([dialect.escape(fastest(cost)) or "missing"] if measured else [])]
+    if not measured:
+        return counted(cost.counts)[1:]
+    if (row.mode, row.variant) in cost.other_function:
+        return [*counted(cost.counts)[1:], "another function"]
+    return [*counted(cost.counts)[1:], dialect.escape(fastest(cost, main_device(table.costs))) or "missing"]
 
 
 def _pooled_grid(table: Table, dialect: Dialect) -> Grid:
@@ -187,12 +192,20 @@ def _count(row: Row) -> str:
 def _remarks(table: Table) -> list[str]:
     """Say what holds for some tables only: several seeds, several commits."""
     seeds = sorted({seed for row in table.rows for seed in row.seeds})
-    remarks = [f"A fold's value is the mean over the seeds {', '.join(map(str, seeds))}."] if len(seeds) > 1 else []
+    remarks = [_latency_remark(table)] if is_measured(table.costs) else []
+    remarks += [f"A fold's value is the mean over the seeds {', '.join(map(str, seeds))}."] if len(seeds) > 1 else []
     other = [row for row in table.rows if _is_of_other_commit(row, table)]
     if other:
         names = "; ".join(f"{row.title} ({row.mode}): {', '.join(row.commits)}" for row in other)
         remarks.append(f"†: not, or not only, made by commit {table.main_commit} as most runs are. {names}.")
     return remarks
+
+
+def _latency_remark(table: Table) -> str:
+    return (
+        f"Latency: one face on one thread in float32 on {main_device(table.costs)}, median of single calls, batch norm "
+        "on running statistics; 'another function': the accuracy is of batch statistics or of several looks at a face."
+    )
 
 
 def _is_of_other_commit(row: Row, table: Table) -> bool:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from agegender.report.cells import HEADLINES, Column
 from agegender.report.costs import Setting, median_of, pairs_of, settings_of
-from agegender.report.table import Table
+from agegender.report.table import Row, Table
 from agegender.runtimes import RUNTIMES
 from agegender.tasks import TASKS
 
@@ -43,13 +43,24 @@ def pareto_columns(table: Table) -> list[Column]:
 
 def panels_of(table: Table) -> list[Setting]:
     """Return the settings that have a panel: one face, one thread, float32; the accuracies are of float32."""
-    return [s for s in settings_of(table.costs) if (s.precision, s.threads, s.batch_size) == ("float32", 1, 1)]
+    return [setting for setting in settings_of(table.costs) if setting.is_published]
 
 
 def points_of(table: Table, column: Column, setting: Setting) -> list[Point]:
     """Return the points of a panel: networks that answer every task, and pairs of single-task networks that do."""
+    modes = dict.fromkeys(row.mode for row in table.rows)
+    found = [
+        replace(point, title=f"{point.title} ({mode})" if len(modes) > 1 else point.title)
+        for mode in modes
+        for point in _points_of_mode(table, column, setting, mode)
+    ]
+    return [_marked(point, found) for point in found]
+
+
+def _points_of_mode(table: Table, column: Column, setting: Setting, mode: str) -> list[Point]:
+    """Complete rows only, whose accuracy is of the network that was timed."""
     tasks = {each.task for each in table.columns}
-    rows = {row.system: row for row in table.rows if not row.variant}
+    rows = {row.system: row for row in table.rows if not row.variant and row.mode == mode and _is_timed(table, row)}
     whole = [(row.title, [row.system], row) for row in rows.values() if set(row.tasks) == tasks]
     pairs = [pair for pair in pairs_of(table.costs) if set(pair) <= rows.keys()]
     whole += [
@@ -57,11 +68,16 @@ def points_of(table: Table, column: Column, setting: Setting) -> list[Point]:
     ]
     found = []
     for title, systems, row in whole:
-        ms = median_of([table.costs[system] for system in systems if system in table.costs], setting)
+        ms = median_of([table.costs[system] for system in systems], setting)
         cell = row.cells.get(column.metric)
-        if ms and cell and cell.folds:
+        if ms and cell and cell.complete:
             found.append(Point(title, ms, cell.mean, cell.sd, len(systems), False))
-    return [_marked(point, found) for point in found]
+    return found
+
+
+def _is_timed(table: Table, row: Row) -> bool:
+    cost = table.costs.get(row.system)
+    return cost is not None and (row.mode, row.variant) not in cost.other_function
 
 
 def _marked(point: Point, points: Sequence[Point]) -> Point:
@@ -90,7 +106,7 @@ def draw_pareto(table: Table, column: Column) -> Figure:
         each.tick_params(labelsize=_TEXT, labelbottom=True)
         each.grid(color="0.9")
         each.margins(x=0.02, y=0.25)
-        each.set_xlim(0, 1.45 * max(point.ms for point in points))
+    axes[0].set_xlim(0, 1.45 * max(point.ms for _, points in panels for point in points))  # shared
     axes[-1].set_xlabel("ms to answer all tasks of one face (median), one thread, float32", fontsize=_TEXT)
     figure.suptitle(
         f"{TASKS[column.task].title}: mean and deviation of the folds against latency\n"

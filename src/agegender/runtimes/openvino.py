@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from agegender.errors import UserError
 from agegender.runtimes.onnxruntime import INPUT
 from agegender.runtimes.quiet import quiet
 from agegender.runtimes.runtime import Conversion, Runtime, Session
@@ -79,7 +80,13 @@ def open_file(file: Path, threads: int) -> Session:
         model = core.read_model(file)
         hint = metadata_of(model)["precision_hint"]
         settings = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": hint}
-        request = core.compile_model(model, "CPU", settings).create_infer_request()
+        compiled = core.compile_model(model, "CPU", settings)
+        used = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
+        request = compiled.create_infer_request()
+    if used != hint:
+        raise UserError(
+            f"runtime=openvino computes in {used} on this processor, not in {hint}: choose another precision"
+        )
     count = len(model.outputs)
 
     def run(images: NDArray[np.float32]) -> list[NDArray[np.float32]]:

@@ -40,14 +40,18 @@ def _send(target: Target, measurement: Measurement) -> bool:
     when = written(folder, "cost.json")
     what = {name: str(getattr(subject, name)) for name in ("network", "runtime", "precision", "threads", "batch_size")}
     tags = {**what, "tasks": ", ".join(subject.tasks), "device": measurement.device}
-    run = client.create_run(experiment_id(client, target), when, tags, f"{subject.network} {subject.runtime}")
+    run_id = target.remembered(folder)["run_id"]
+    if not run_id:
+        name = f"{subject.network} {subject.runtime} {subject.precision}"
+        run_id = str(client.create_run(experiment_id(client, target), when, tags, name).info.run_id)
+        target.remember(folder, run_id, end="")  # at once: what follows may fail, and must not be begun anew
     points = {f"latency_ms/{name}": value for name, value in measurement.facts["latency_ms"].items()}
     points |= {f"cost/{name}": value for name, value in measurement.facts.get("counts", {}).items()}
     points |= {f"cost/{name}": measurement.facts.get(name) for name in ("file_bytes", "peak_bytes")}
     numbers = [Point(name, float(value), when, 0) for name, value in points.items() if value is not None]
-    log_points(client, run.info.run_id, numbers)
+    log_points(client, run_id, numbers)
     for file in ("cost.json", "calls.csv"):
-        client.log_artifact(run.info.run_id, str(folder.path / file))
-    terminate(client, run.info.run_id, "FINISHED", when)
-    target.remember(folder, run.info.run_id, end="done")
+        client.log_artifact(run_id, str(folder.path / file))
+    terminate(client, run_id, "FINISHED", when)
+    target.remember(folder, run_id, end="done")
     return True

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from agegender.cost.session import Bench
 
 log = logging.getLogger(__name__)
-NOT_SWEPT = ("fold", "data", "protocol", "evaluation", "validation", "seed")  # what no cost depends on
+NOT_SWEPT = ("fold", "evaluation", "validation", "seed")  # what no cost depends on
 
 
 @hydra.main(version_base="1.3", config_path=config_folder(), config_name="cost")
@@ -35,9 +35,11 @@ def cost(config: DictConfig) -> list[Measurement]:
     from agegender.cost.measurement import device, folder_of, read
     from agegender.cost.session import measure_all, missing
     from agegender.cost.table import print_costs
+    from agegender.runtimes import get_runtime
 
-    if not isinstance(config.calls, int) or config.calls < 1:
-        raise UserError(f"calls={config.calls} must be a whole number of at least 1")
+    for name in ("calls", "calibration_faces"):
+        if not isinstance(config[name], int) or config[name] < 1:
+            raise UserError(f"{name}={config[name]} must be a whole number of at least 1")
     hydra_config = HydraConfig.get()
     given = [o for o in hydra_config.overrides.task if o.split("=", 1)[0] not in ("swept", "calls", "progress")]
     params = {key: value for key, value in (hydra_config.sweeper.params or {}).items() if key not in NOT_SWEPT}
@@ -45,10 +47,11 @@ def cost(config: DictConfig) -> list[Measurement]:
     bench = bench_of(config, configs)
     left = missing(subjects, bench)
     log.info("%d measurements: %d kept, %d to make", len(subjects), len(subjects) - len(left), len(left))
-    made = measure_all(left, bench) if left else []
-    track_costs(config, made)
-    found = [read(folder_of(subject, device(), bench.costs)) for subject in subjects]
+    if left:
+        measure_all(left, bench)
+    found = [read(folder_of(subject, device(get_runtime(subject.runtime).device), bench.costs)) for subject in subjects]
     measured = [each for each in found if each is not None]
+    track_costs(config, measured)
     print_costs(measured)
     return measured
 
@@ -60,30 +63,38 @@ def subjects_of(words: list[str], params: dict[str, str]) -> tuple[dict[str, Dic
     """
     from agegender.cost.measurement import PREPROCESSING, Subject
     from agegender.experiments import expand
-    from agegender.runtimes import get_runtime
-    from agegender.settings import tasks_of
+    from agegender.runtimes import RUNTIMES, get_runtime
+    from agegender.settings import check, tasks_of
 
+    precisions = {precision for kind in RUNTIMES.values() for precision in kind.precisions}
+    left_out: dict[tuple[str, str], None] = {}
     configs: dict[str, DictConfig] = {}
     subjects: dict[Subject, None] = {}
     jobs = expand(words, params)
     for job in jobs:
         config = compose("cost", overrides=job)
+        check(config)
         kind, how = get_runtime(config.runtime.name), config.runtime
         for name in ("threads", "batch_size"):
             if how[name] != "all" and (not isinstance(how[name], int) or how[name] < 1):
                 raise UserError(f"runtime.{name}={how[name]} must be a whole number of at least 1")
         threads = (os.cpu_count() or 1) if how.threads == "all" else how.threads
-        if how.precision not in kind.precisions and len(jobs) > 1:
-            log.info("%s has no %s: left out", kind.title, how.precision)
+        if how.precision not in kind.precisions and how.precision in precisions and len(jobs) > 1:
+            left_out.setdefault((kind.title, how.precision))
             continue
         kind.check(how.precision)
-        subject = Subject(
-            config.system.model.name, tuple(tasks_of(config)), kind.name, how.precision, threads, how.batch_size
-        )
+        size, tasks = config.system.model.input_size, tuple(tasks_of(config))
+        subject = Subject(config.system.model.name, tasks, kind.name, how.precision, threads, how.batch_size, size)
         configs.setdefault(_network_key(subject), config)
         subjects.setdefault(subject)
-    for threads, batch in dict.fromkeys((subject.threads, subject.batch_size) for subject in subjects):
-        subjects.setdefault(Subject(PREPROCESSING, (), "torch", "float32", threads, batch))
+    for title, precision in left_out:
+        log.info("%s has no %s: left out", title, precision)
+    if not subjects:
+        raise UserError("none of these runtimes has that precision: see `agegender cost --help`")
+    if len(sizes := {subject.size for subject in subjects}) > 1:
+        raise UserError(f"the networks see faces of {sorted(sizes)} pixels: measure those of one size at a time")
+    for threads, batch, size in dict.fromkeys((s.threads, s.batch_size, s.size) for s in subjects):
+        subjects.setdefault(Subject(PREPROCESSING, (), "torch", "float32", threads, batch, size))
     return configs, list(subjects)
 
 
@@ -100,19 +111,17 @@ def bench_of(config: DictConfig, configs: dict[str, DictConfig]) -> Bench:
     from agegender.experiments import pack_of
     from agegender.training.fit import build_network, faces_of
 
-    sizes = {each.system.model.input_size for each in configs.values()}
-    if len(sizes) > 1:
-        raise UserError(f"the networks see faces of {sorted(sizes)} pixels: measure those of one size at a time")
     networks = {}
     for key, each in configs.items():
         each.mode = "sound"  # running statistics: an answer must not depend on the faces beside it
         networks[key] = each
-    train = faces_of(config, pack_of(config))["train"]
+    first = next(iter(configs.values()))
+    train = faces_of(first, pack_of(first))["train"]
     rows = np.random.default_rng(0).permutation(len(train.table))[: config.calibration_faces]
     return Bench(
         build=lambda subject: build_network(networks[_network_key(subject)]),
         stored=torch.as_tensor(train.stored(rows)),
-        size=sizes.pop(),
+        size=first.system.model.input_size,
         calls=config.calls,
         costs=Path(config.paths.costs),
         progress=config.progress,
