@@ -1,84 +1,33 @@
+"""ExecuTorch: what goes into a file comes out of it again."""
+
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from agegender.errors import UserError
-from agegender.models.network import create_model
 from agegender.runtimes.executorch import EXECUTORCH
-from agegender.runtimes.runtime import Conversion
+from converted import METADATA, answers, convert, faces, outspoken
 
 pytest.importorskip("executorch", reason="ExecuTorch is not installed: pip install 'agegender-bench[executorch]'")
 
-METADATA = {"model": "lmtcnn_1_1", "note": "Grüße"}
-
-
-class Logits(nn.Module):
-    def __init__(self, network: nn.Module):
-        super().__init__()
-        self.network = network
-
-    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        return tuple(self.network(images).values())
-
-
-def faces(count: int, seed: int) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    rough = F.interpolate(torch.randn(count, 3, 12, 12, generator=generator), (227, 227), mode="bicubic")
-    images = rough + 0.3 * torch.randn(count, 3, 227, 227, generator=generator)
-    return (images - images.mean((1, 2, 3), keepdim=True)) / images.std((1, 2, 3), keepdim=True)
-
-
-@pytest.fixture(scope="module")
-def network() -> nn.Module:
-    """Weights so wide that logits spread, norms that have seen faces, heads so shifted that answers differ."""
-    torch.manual_seed(0)
-    network = create_model("lmtcnn_1_1")
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
-            nn.init.kaiming_normal_(module.weight)
-        if isinstance(module, nn.BatchNorm2d):
-            module.momentum = None
-    with torch.no_grad():
-        network(faces(8, 1))
-        for task, logits in network.eval()(faces(16, 2)).items():
-            network.heads[task].bias -= logits.mean(0)
-    return Logits(network).eval()
-
-
-def convert(network: nn.Module, precision: str, batch: int, file: Path) -> Path:
-    calibration = list(faces(16, 3).split(1)) if precision == "int8" else []
-    EXECUTORCH.convert(Conversion(network, faces(batch, 4), precision, calibration, METADATA), file)
-    return file
+network = pytest.fixture(scope="module")(outspoken)
 
 
 @pytest.fixture(scope="module")
 def float32(network, tmp_path_factory) -> Path:
-    return convert(network, "float32", 1, tmp_path_factory.mktemp("float32") / "model.pte")
+    return convert(EXECUTORCH, network, "float32", 1, tmp_path_factory.mktemp("float32") / "model.pte")
 
 
 @pytest.fixture(scope="module")
 def int8(network, tmp_path_factory) -> Path:
-    return convert(network, "int8", 1, tmp_path_factory.mktemp("int8") / "model.pte")
-
-
-def answers(network: nn.Module, file: Path, threads: int = 1, seed: int = 5) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Each task's logits of twelve faces, torch's and the file's."""
-    session, images = EXECUTORCH.open(file, threads), faces(12, seed).split(1)
-    with torch.no_grad():
-        expected = [[logits.numpy() for logits in network(image)] for image in images]
-    actual = [session(image.numpy()) for image in images]
-    return [
-        (np.concatenate(one), np.concatenate(other))
-        for one, other in zip(zip(*expected, strict=True), zip(*actual, strict=True), strict=True)
-    ]
+    return convert(EXECUTORCH, network, "int8", 1, tmp_path_factory.mktemp("int8") / "model.pte")
 
 
 def test_float32_answers_as_torch_does(network, float32):
-    for expected, actual in answers(network, float32):
+    for expected, actual in answers(EXECUTORCH, network, float32):
         assert len(set(expected.argmax(1))) > 1  # or equal answers would say nothing
         np.testing.assert_allclose(actual, expected, atol=1e-3)
         assert (actual.argmax(1) == expected.argmax(1)).all()
@@ -89,7 +38,7 @@ def test_int8_stays_close_and_is_small(network, float32, int8):
 
     An answer that does not depend on the image has 1; activations cut off at half their range have more than 0.5.
     """
-    for expected, actual in answers(network, int8):
+    for expected, actual in answers(EXECUTORCH, network, int8):
         assert np.sqrt(((actual - expected) ** 2).mean()) < 0.35 * expected.std()
     assert int8.stat().st_size < 0.3 * float32.stat().st_size
 
@@ -101,7 +50,7 @@ def test_metadata_comes_back(float32, int8):
 
 def test_a_batch_of_four(network, tmp_path):
     images = faces(4, 6)
-    session = EXECUTORCH.open(convert(network, "float32", 4, tmp_path / "model.pte"), 1)
+    session = EXECUTORCH.open(convert(EXECUTORCH, network, "float32", 4, tmp_path / "model.pte"), 1)
     with torch.no_grad():
         expected = network(images)
     for one, other in zip(expected, session(images.numpy()), strict=True):
@@ -135,11 +84,11 @@ def test_an_operator_without_kernel_is_named(tmp_path):
             return (torch.special.bessel_j0(images).mean((2, 3)),)
 
     with pytest.raises(UserError, match="bessel_j0"):
-        convert(Bessel().eval(), "float32", 1, tmp_path / "model.pte")
+        convert(EXECUTORCH, Bessel().eval(), "float32", 1, tmp_path / "model.pte")
     assert not (tmp_path / "model.pte").exists()
 
 
 def test_conversion_says_nothing(network, tmp_path, capfd):
-    convert(network, "float32", 1, tmp_path / "model.pte")
+    convert(EXECUTORCH, network, "float32", 1, tmp_path / "model.pte")
     EXECUTORCH.open(tmp_path / "model.pte", 1)
     assert capfd.readouterr() == ("", "")

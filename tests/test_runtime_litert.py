@@ -1,85 +1,34 @@
+"""LiteRT: what goes into a file comes out of it again."""
+
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from agegender.errors import UserError
-from agegender.models.network import create_model
 from agegender.runtimes.litert import LITERT
-from agegender.runtimes.runtime import Conversion
+from converted import METADATA, answers, convert, faces, outspoken
 
 for needed in LITERT.modules:
     pytest.importorskip(needed, reason="LiteRT is not installed: pip install 'agegender-bench[litert]'")
 
-METADATA = {"model": "lmtcnn_1_1", "note": "Grüße"}
-
-
-class Logits(nn.Module):
-    def __init__(self, network: nn.Module):
-        super().__init__()
-        self.network = network
-
-    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        return tuple(self.network(images).values())
-
-
-def faces(count: int, seed: int) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    rough = F.interpolate(torch.randn(count, 3, 12, 12, generator=generator), (227, 227), mode="bicubic")
-    images = rough + 0.3 * torch.randn(count, 3, 227, 227, generator=generator)
-    return (images - images.mean((1, 2, 3), keepdim=True)) / images.std((1, 2, 3), keepdim=True)
-
-
-@pytest.fixture(scope="module")
-def network() -> nn.Module:
-    """Weights so wide that logits spread, norms that have seen faces, heads so shifted that answers differ."""
-    torch.manual_seed(0)
-    network = create_model("lmtcnn_1_1")
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
-            nn.init.kaiming_normal_(module.weight)
-        if isinstance(module, nn.BatchNorm2d):
-            module.momentum = None
-    with torch.no_grad():
-        network(faces(8, 1))
-        for task, logits in network.eval()(faces(16, 2)).items():
-            network.heads[task].bias -= logits.mean(0)
-    return Logits(network).eval()
-
-
-def convert(network: nn.Module, precision: str, batch: int, file: Path) -> Path:
-    calibration = list(faces(16, 3).split(1)) if precision == "int8" else []
-    LITERT.convert(Conversion(network, faces(batch, 4), precision, calibration, METADATA), file)
-    return file
+network = pytest.fixture(scope="module")(outspoken)
 
 
 @pytest.fixture(scope="module")
 def float32(network, tmp_path_factory) -> Path:
-    return convert(network, "float32", 1, tmp_path_factory.mktemp("float32") / "model.tflite")
+    return convert(LITERT, network, "float32", 1, tmp_path_factory.mktemp("float32") / "model.tflite")
 
 
 @pytest.fixture(scope="module")
 def int8(network, tmp_path_factory) -> Path:
-    return convert(network, "int8", 1, tmp_path_factory.mktemp("int8") / "model.tflite")
-
-
-def answers(network: nn.Module, file: Path, threads: int = 1, seed: int = 5) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Each task's logits of twelve faces, torch's and the file's."""
-    session, images = LITERT.open(file, threads), faces(12, seed).split(1)
-    with torch.no_grad():
-        expected = [[logits.numpy() for logits in network(image)] for image in images]
-    actual = [session(image.numpy()) for image in images]
-    return [
-        (np.concatenate(one), np.concatenate(other))
-        for one, other in zip(zip(*expected, strict=True), zip(*actual, strict=True), strict=True)
-    ]
+    return convert(LITERT, network, "int8", 1, tmp_path_factory.mktemp("int8") / "model.tflite")
 
 
 def test_float32_answers_as_torch_does(network, float32):
-    for expected, actual in answers(network, float32):
+    for expected, actual in answers(LITERT, network, float32):
         assert len(set(expected.argmax(1))) > 1  # or equal answers would say nothing
         np.testing.assert_allclose(actual, expected, atol=1e-3)
         assert (actual.argmax(1) == expected.argmax(1)).all()
@@ -90,7 +39,7 @@ def test_int8_stays_close_and_is_small(network, float32, int8):
 
     An answer that does not depend on the image has 1; activations cut off at half their range have more than 0.5.
     """
-    for expected, actual in answers(network, int8):
+    for expected, actual in answers(LITERT, network, int8):
         assert np.sqrt(((actual - expected) ** 2).mean()) < 0.35 * expected.std()
     assert int8.stat().st_size < 0.3 * float32.stat().st_size
 
@@ -102,7 +51,7 @@ def test_metadata_comes_back(float32, int8):
 
 def test_a_batch_of_four(network, tmp_path):
     images = faces(4, 6)
-    session = LITERT.open(convert(network, "float32", 4, tmp_path / "model.tflite"), 1)
+    session = LITERT.open(convert(LITERT, network, "float32", 4, tmp_path / "model.tflite"), 1)
     with torch.no_grad():
         expected = network(images)
     for one, other in zip(expected, session(images.numpy()), strict=True):
@@ -134,8 +83,8 @@ def test_threads_are_as_many_as_asked(float32):
 
 def test_float16_is_half_as_large(network, float32, tmp_path):
     """Eleven bits of weights through seven layers: 0.002 of the logits' deviation were measured."""
-    file = convert(network, "float16", 1, tmp_path / "model.tflite")
-    for expected, actual in answers(network, file):
+    file = convert(LITERT, network, "float16", 1, tmp_path / "model.tflite")
+    for expected, actual in answers(LITERT, network, file):
         assert np.sqrt(((actual - expected) ** 2).mean()) < 0.01 * expected.std()
     assert file.stat().st_size < 0.55 * float32.stat().st_size
     assert LITERT.metadata(file) == METADATA
@@ -147,11 +96,11 @@ def test_an_operator_without_kernel_is_named(tmp_path):
             return (torch.special.bessel_j0(images).mean((2, 3)),)
 
     with pytest.raises(UserError, match="bessel_j0"):
-        convert(Bessel().eval(), "float32", 1, tmp_path / "model.tflite")
+        convert(LITERT, Bessel().eval(), "float32", 1, tmp_path / "model.tflite")
     assert not (tmp_path / "model.tflite").exists()
 
 
 def test_conversion_says_nothing(network, tmp_path, capfd):
-    convert(network, "float32", 1, tmp_path / "model.tflite")
+    convert(LITERT, network, "float32", 1, tmp_path / "model.tflite")
     LITERT.open(tmp_path / "model.tflite", 1)
     assert capfd.readouterr() == ("", "")

@@ -10,36 +10,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from agegender import create_model
 from agegender.errors import UserError
-from agegender.models.layers import BetaBatchNorm2d
 from agegender.runtimes import RUNTIMES, cuda, get_runtime
-from agegender.runtimes.runtime import Conversion, Logits, files_of
+from agegender.runtimes.runtime import Conversion, files_of
+from converted import METADATA, faces, outspoken
 
 HERE = ("torch", "torch_channels_last", "onnxruntime", "openvino")
-METADATA = {"preprocessing": '{"resize": "ü, \\"x\\""}', "run": "lmtcnn_1_1-f0"}
 
 
-def faces(count: int, seed: int) -> Tensor:
-    """Smooth noise, each image standardised."""
-    coarse = torch.randn(count, 3, 15, 15, generator=torch.Generator().manual_seed(seed))
-    images = nn.functional.interpolate(coarse, size=(227, 227), mode="bilinear")
-    return (images - images.mean((1, 2, 3), keepdim=True)) / images.std((1, 2, 3), keepdim=True)
-
-
-@pytest.fixture(scope="module")
-def model() -> nn.Module:
-    """LMTCNN-1-1 that tells faces apart, with batch norm statistics of such faces."""
-    torch.manual_seed(0)
-    network = create_model("lmtcnn_1_1")
-    for layer in network.modules():
-        if isinstance(layer, nn.Linear):
-            nn.init.normal_(layer.weight, std=(2 / layer.in_features) ** 0.5)
-        if isinstance(layer, BetaBatchNorm2d):
-            layer.momentum = 1.0
-    with torch.no_grad():
-        network.train()(faces(16, 0))
-    return Logits(network.eval())
+model = pytest.fixture(scope="module")(outspoken)
 
 
 def needs(name: str) -> None:
