@@ -80,7 +80,7 @@ def test_every_point_lies_within_its_panel(table: Table) -> None:
     """The panels share an axis, and the last has the least latencies."""
     figure = draw_pareto(table, EXACT)
     assert len(figure.axes) == 2
-    assert all(axes.get_xlim() == (0, pytest.approx(1.45 * 8.5)) for axes in figure.axes)
+    assert all(axes.get_xlim() == (0, pytest.approx(1.1 * 8.5)) for axes in figure.axes)
     assert [axes.get_title() for axes in figure.axes] == ["OpenVINO", "torch eager"]
 
 

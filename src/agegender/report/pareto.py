@@ -89,15 +89,21 @@ def draw_pareto(table: Table, column: Column) -> Figure:
     """Draw a panel per runtime, one below the other: towards the upper left is better."""
     panels = [(setting, points) for setting in panels_of(table) if (points := points_of(table, column, setting))]
     figure = Figure(figsize=(7.5, 1.2 + 2.6 * len(panels)), layout="constrained")
-    axes: Sequence[Axes] = list(figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0])
+    axes: Sequence[Axes] = list(figure.subplots(len(panels), 1, sharex=True, sharey=True, squeeze=False)[:, 0])
+    widest = 1.1 * max(point.ms for _, points in panels for point in points)
     several = len({setting.device for setting, _ in panels}) > 1
     for each, (setting, points) in zip(axes, panels, strict=True):
-        for point in points:
+        for number, point in enumerate(sorted(points, key=lambda point: point.ms)):
+            place = (point.ms, 100 * point.accuracy)
             style = {"marker": "o" if point.networks == 1 else "s", "markersize": 8, "color": "black"}
             face = "black" if point.best else "white"
-            each.errorbar(point.ms, 100 * point.accuracy, 100 * point.sd, ecolor="0.6", markerfacecolor=face, **style)  # type: ignore[arg-type]
+            each.errorbar(*place, 100 * point.sd, ecolor="0.6", markerfacecolor=face, **style)  # type: ignore[arg-type]
+            # Above and below in turns, and away from the right border, so that names do not cover each other.
+            right = point.ms > 0.55 * widest
+            offset, side = ((-7 if right else 7), (6 if number % 2 else -14)), ("right" if right else "left")
+            paper = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
             each.annotate(
-                point.title, (point.ms, 100 * point.accuracy), (7, 5), textcoords="offset points", fontsize=_TEXT - 1
+                point.title, place, offset, textcoords="offset points", ha=side, fontsize=_TEXT - 1, bbox=paper
             )
         front = sorted((point.ms, 100 * point.accuracy) for point in points if point.best)
         each.plot(*zip(*front, strict=True), color="0.4", linewidth=1, zorder=0)
@@ -106,7 +112,7 @@ def draw_pareto(table: Table, column: Column) -> Figure:
         each.tick_params(labelsize=_TEXT, labelbottom=True)
         each.grid(color="0.9")
         each.margins(x=0.02, y=0.25)
-    axes[0].set_xlim(0, 1.45 * max(point.ms for _, points in panels for point in points))  # shared
+    axes[0].set_xlim(0, widest)  # shared
     axes[-1].set_xlabel("ms to answer all tasks of one face (median), one thread, float32", fontsize=_TEXT)
     figure.suptitle(
         f"{TASKS[column.task].title}: mean and deviation of the folds against latency\n"
