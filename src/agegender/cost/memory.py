@@ -23,7 +23,7 @@ def peak_of_one_inference(runtime: Runtime, file: Path, folder: Path, images: Te
         return None
     tiny = folder / f"tiny-{runtime.name}-{len(images)}{runtime.suffix}"
     if not tiny.exists():
-        layers = nn.Sequential(nn.Conv2d(3, 4, 7, stride=8), nn.ReLU(), nn.AdaptiveMaxPool2d(1), nn.Flatten())
+        layers = nn.Sequential(nn.Conv2d(3, 4, 7, stride=8), nn.ReLU(), nn.MaxPool2d(7), nn.Flatten())
         runtime.convert(Conversion(_Tiny(layers).eval(), images, "float32", (), {}), tiny)
     with ProcessPoolExecutor(1, get_context("spawn")) as alone:
         return alone.submit(_peak, runtime.name, tiny, file, images.numpy()).result()
