@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from agegender.report.cells import HEADLINES, Column
 from agegender.report.costs import Setting, median_of, pairs_of, settings_of
@@ -88,23 +89,19 @@ def _marked(point: Point, points: Sequence[Point]) -> Point:
 def draw_pareto(table: Table, column: Column) -> Figure:
     """Draw a panel per runtime, one below the other: towards the upper left is better."""
     panels = [(setting, points) for setting in panels_of(table) if (points := points_of(table, column, setting))]
-    figure = Figure(figsize=(7.5, 1.2 + 2.6 * len(panels)), layout="constrained")
+    figure = Figure(figsize=(7.5, 1.2 + 2.4 * len(panels) + 0.2 * 8), layout="constrained")
     axes: Sequence[Axes] = list(figure.subplots(len(panels), 1, sharex=True, sharey=True, squeeze=False)[:, 0])
     widest = 1.1 * max(point.ms for _, points in panels for point in points)
+    titles = list(dict.fromkeys(point.title for _, points in panels for point in points))
     several = len({setting.device for setting, _ in panels}) > 1
     for each, (setting, points) in zip(axes, panels, strict=True):
-        for number, point in enumerate(sorted(points, key=lambda point: point.ms)):
+        for point in points:
             place = (point.ms, 100 * point.accuracy)
             style = {"marker": "o" if point.networks == 1 else "s", "markersize": 8, "color": "black"}
             face = "black" if point.best else "white"
             each.errorbar(*place, 100 * point.sd, ecolor="0.6", markerfacecolor=face, **style)  # type: ignore[arg-type]
-            # Above and below in turns, and away from the right border, so that names do not cover each other.
-            right = point.ms > 0.55 * widest
-            offset, side = ((-7 if right else 7), (6 if number % 2 else -14)), ("right" if right else "left")
-            paper = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
-            each.annotate(
-                point.title, place, offset, textcoords="offset points", ha=side, fontsize=_TEXT - 1, bbox=paper
-            )
+            number = str(1 + titles.index(point.title))
+            each.annotate(number, place, (6, 5), textcoords="offset points", fontsize=_TEXT + 1)
         front = sorted((point.ms, 100 * point.accuracy) for point in points if point.best)
         each.plot(*zip(*front, strict=True), color="0.4", linewidth=1, zorder=0)
         each.set_title(RUNTIMES[setting.runtime].title + (f" on {setting.device}" if several else ""), fontsize=_TEXT)
@@ -114,6 +111,16 @@ def draw_pareto(table: Table, column: Column) -> Figure:
         each.margins(x=0.02, y=0.25)
     axes[0].set_xlim(0, widest)  # shared
     axes[-1].set_xlabel("ms to answer all tasks of one face (median), one thread, float32", fontsize=_TEXT)
+    # Names beside the points would cover each other: the networks of a family take about the same time.
+    names = [f"{number}  {title}" for number, title in enumerate(titles, start=1)]
+    figure.legend(
+        [Line2D([], [], linestyle="none")] * len(names),
+        names,
+        loc="outside lower left",
+        handlelength=0,
+        fontsize=_TEXT,
+        frameon=False,
+    )
     figure.suptitle(
         f"{TASKS[column.task].title}: mean and deviation of the folds against latency\n"
         "square: two single-task networks; filled: none is both faster and better",
