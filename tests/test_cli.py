@@ -74,7 +74,7 @@ def test_each_verb_explains_itself_without_loading_torch(verb: str, tmp_path: Pa
     ("words", "message"),
     [
         (["trian"], "did you mean 'train'?"),
-        (["train", "system=lmtcnn"], "system=lmtcnn: there is no such system; choose from inception_v3"),
+        (["train", "system=lmtcnn"], "system=lmtcnn: there is no such system; choose from efficientnet_b0"),
         (
             ["train", "experiment=lmtcn"],
             "experiment=lmtcn: there is no such experiment; choose from demo, leaks, lmtcnn, quirks",
