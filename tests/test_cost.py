@@ -88,6 +88,7 @@ def test_what_cannot_be_measured_is_said_before_anything_is(desk: Path, packs: P
         "runtime.precision=int3,int4": "agegender: precision=int3: torch eager has",
         "runtime.precision=int8,float16": "agegender: none of these runtimes has that precision",
         "calibration_faces=0": "agegender: calibration_faces=0 must be a whole number",
+        "runtime.batch_size=all": "agegender: runtime.batch_size=all must be a whole number of at least 1",
         "calls=0": "agegender: calls=0 must be a whole number of at least 1",
     }
     for words, sentence in mistakes.items():

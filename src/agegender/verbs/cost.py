@@ -76,7 +76,7 @@ def subjects_of(words: list[str], params: dict[str, str]) -> tuple[dict[str, Dic
         check(config)
         kind, how = get_runtime(config.runtime.name), config.runtime
         for name in ("threads", "batch_size"):
-            if how[name] != "all" and (not isinstance(how[name], int) or how[name] < 1):
+            if (name, how[name]) != ("threads", "all") and (not isinstance(how[name], int) or how[name] < 1):
                 raise UserError(f"runtime.{name}={how[name]} must be a whole number of at least 1")
         threads = (os.cpu_count() or 1) if how.threads == "all" else how.threads
         if how.precision not in kind.precisions and how.precision in precisions and len(jobs) > 1:
