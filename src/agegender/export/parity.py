@@ -13,7 +13,7 @@ from torch import nn
 from agegender.data.augment import standardize
 from agegender.data.batches import Faces
 from agegender.data.looks import get_look
-from agegender.heads.softmax import NO_LABEL
+from agegender.heads.head import NO_LABEL
 from agegender.runtimes.runtime import Logits, Session
 from agegender.statistics import paired_bootstrap
 

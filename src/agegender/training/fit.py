@@ -89,7 +89,7 @@ def trained_twin(config: DictConfig, folder: RunFolder) -> RunFolder | None:
 
 def build_network(config: DictConfig) -> Network:
     """Build the network of a system with fresh weights."""
-    heads = dict(zip(tasks_of(config), (head.name for head in config.system.heads.values()), strict=True))
+    heads = dict(zip(tasks_of(config), plain(config.system.heads).values(), strict=True))
     return create_model(config.system.model.name, tuple(heads), config.mode, dropout=config.recipe.dropout, heads=heads)
 
 
