@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, get_worker_info
 
-from agegender.data.augment import cut, random_contrast, random_windows, resize, standardize
+from agegender.data.augment import cut, random_contrast, random_windows, resize
 from agegender.data.looks import View
+from agegender.data.preprocessing import STANDARDIZE, Preprocessing
 from agegender.heads.head import NO_LABEL
 from agegender.tasks import get_task
 
@@ -140,10 +141,12 @@ class TrainingBatches(IterableDataset[Batch]):
         steps: int,
         seed: int,
         contrast: Sequence[float] | None,
+        preprocessing: Preprocessing = STANDARDIZE,
         start: int = 0,
     ):
         self.faces, self.size, self.batch_size, self.contrast = faces, size, batch_size, contrast
         self.steps, self.seed, self.start = steps, seed, start
+        self.preprocessing = preprocessing
 
     def rows(self, step: int) -> npt.NDArray[np.int64]:
         """The rows of a step: epochs follow each other without a gap, each a fresh order of all faces."""
@@ -159,7 +162,7 @@ class TrainingBatches(IterableDataset[Batch]):
         windows = random_windows(len(rows), self.faces.images.shape[1] - self.size, generator)
         crops = cut(self.faces.stored(rows), windows, self.size)
         contrast = random_contrast(len(rows), self.contrast, generator) if self.contrast else None
-        return self.faces.batch(standardize(crops, contrast), rows)
+        return self.faces.batch(self.preprocessing(crops, contrast), rows)
 
     def __iter__(self) -> Iterator[Batch]:
         worker = get_worker_info()
@@ -187,10 +190,12 @@ class EvaluationBatches(Dataset[Batch]):
         size: int,
         batch_size: int,
         view: View = resize,
+        preprocessing: Preprocessing = STANDARDIZE,
         order: npt.NDArray[np.int64] | None = None,
         wrap: bool = False,
     ):
         self.faces, self.size, self.batch_size, self.view = faces, size, batch_size, view
+        self.preprocessing = preprocessing
         order = np.arange(len(faces.table)) if order is None else order
         count = len(order)
         self.order = np.resize(order, -(-count // batch_size) * batch_size) if wrap else order
@@ -202,7 +207,7 @@ class EvaluationBatches(Dataset[Batch]):
         if not 0 <= number < len(self):
             raise IndexError(number)
         rows = self.order[number * self.batch_size : (number + 1) * self.batch_size]
-        return self.faces.batch(standardize(self.view(self.faces.stored(rows), self.size)), rows)
+        return self.faces.batch(self.preprocessing(self.view(self.faces.stored(rows), self.size)), rows)
 
 
 def loader(batches: Dataset[Batch], workers: int) -> DataLoader[Batch]:

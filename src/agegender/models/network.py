@@ -8,11 +8,13 @@ from torch import Tensor, nn
 
 from agegender.errors import UserError
 from agegender.heads import create_head
+from agegender.models.caffenet import CaffeNet
 from agegender.models.inception_v3 import inception_v3
-from agegender.models.levi_hassner import levi_hassner_bn, levi_hassner_tf
+from agegender.models.levi_hassner import gilnet, levi_hassner_bn, levi_hassner_tf
 from agegender.models.lmtcnn import LMTCNN
 from agegender.models.mobilenet_v1 import MobileNetV1
 from agegender.models.today import TRUNKS, today
+from agegender.models.vgg import AgeNet, VGGFace
 from agegender.modes import Mode, get_mode
 from agegender.tasks import get_task
 
@@ -34,9 +36,15 @@ BACKBONES: dict[str, Callable[[Mode, float], nn.Module]] = {
     "lmtcnn_1_1": lambda mode, dropout: LMTCNN((256, 384), mode, dropout),
     "lmtcnn_2_1": lambda mode, dropout: LMTCNN((512, 384), mode, dropout),
     "mobilenet_v1": MobileNetV1,
-    "levi_hassner_tf": lambda _, dropout: levi_hassner_tf(dropout),  # no batch norm: one function in both modes
+    # Those that do not ask for the mode are one function in both: no batch norm, or torch's own.
+    "gilnet": lambda _, dropout: gilnet(dropout),
+    "levi_hassner_tf": lambda _, dropout: levi_hassner_tf(dropout),
     "levi_hassner_bn": levi_hassner_bn,
     "inception_v3": inception_v3,
+    "caffenet": lambda _, dropout: CaffeNet(dropout),
+    "vgg_face": lambda _, dropout: VGGFace(dropout),
+    "thin_age": lambda _, dropout: AgeNet(32, dropout),
+    "tiny_age": lambda _, dropout: AgeNet(16, dropout),
     **{name: partial(today, name) for name in TRUNKS},
 }
 # Heads start at N(0, 0.01); over these trunks the authors cut that distribution at two deviations.
@@ -61,8 +69,9 @@ def create_model(
     `name` is one of `list_models()`; `tasks` one or more task names, a head each in this order; `mode` "sound" or
     "faithful" (the authors' batch norm: LMTCNN's keeps to batch statistics in evaluation too); `dropout` 0..1; `heads`
     {task: {"name": name of a head, its own options ...}}, softmax where not given.
-    The network maps images (N, 3, 227, 227), float32, RGB, each image standardised to mean 0 and deviation 1, to a
-    dictionary {task: logits (N, K)}. Raises UserError for an unknown name, task, mode or head, or no task at all.
+    The network maps images (N, 3, S, S), float32, of the size in `conf/model/<name>.yaml` and prepared as its systems
+    say (`data.preprocessing`; most: RGB, each image standardised to mean 0 and deviation 1), to a dictionary
+    {task: logits (N, K)}. Raises UserError for an unknown name, task, mode or head, or no task at all.
     """
     if name not in BACKBONES:
         raise UserError(f"there is no model '{name}': choose from {', '.join(BACKBONES)}")

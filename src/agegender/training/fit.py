@@ -22,7 +22,7 @@ from agegender.models.network import Network, create_model
 from agegender.modes import get_mode
 from agegender.predictions import predictions_text
 from agegender.runs import RunFolder, identity
-from agegender.settings import evaluation_of, plain, tasks_of
+from agegender.settings import evaluation_of, plain, preprocessing_of, tasks_of
 from agegender.tasks import get_task
 from agegender.training.checkpoints import checkpointing, disk_full_explained, newest_checkpoint
 from agegender.training.device import place, settle, workers
@@ -121,7 +121,7 @@ def _train(
     timer: Timer,
 ) -> dict[str, Any]:
     """Train to the last step and return the weights that the mode selects: best on validation, or last."""
-    recipe, size = config.recipe, config.system.model.input_size
+    recipe, size, preprocessing = config.recipe, config.system.model.input_size, preprocessing_of(config)
     resumed, start = newest_checkpoint(folder.checkpoints)
     forget_after(folder.history, start)
     if resumed:
@@ -133,9 +133,12 @@ def _train(
         steps=recipe.steps,
         seed=config.seed,
         contrast=recipe.contrast,
+        preprocessing=preprocessing,
         start=start,
     )
-    validation = EvaluationBatches(parts["validation"], size=size, batch_size=EVALUATION_BATCH)
+    validation = EvaluationBatches(
+        parts["validation"], size=size, batch_size=EVALUATION_BATCH, preprocessing=preprocessing
+    )
     trainer = build_trainer(config, folder, mirror, [*checkpointing(folder.checkpoints), timer])
     with stopped_by_ctrl_c(), disk_full_explained(folder.checkpoints):
         trainer.fit(
