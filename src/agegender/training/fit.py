@@ -29,6 +29,7 @@ from agegender.training.device import place, settle, workers
 from agegender.training.evaluate import predict
 from agegender.training.history import History, forget_after, selected_validation
 from agegender.training.interruption import stopped_by_ctrl_c
+from agegender.training.labels import check_labels
 from agegender.training.module import FaceModule
 
 EVALUATION_BATCH = 128
@@ -104,6 +105,8 @@ def faces_of(config: DictConfig, pack: Pack) -> dict[str, Faces]:
         partial=bool(pack.info["missing"]),
     )
     tasks = tasks_of(config)
+    heads = dict(zip(tasks, plain(config.system.heads).values(), strict=True))
+    check_labels(rows, heads, f"data={config.data.name} with protocol={config.protocol.name}")
     parted = split(rows, config.fold, validation=protocol.get("validation", 0.1), rule=config.validation)
     parted = parted[parted[[get_task(task).column for task in tasks]].notna().any(axis=1)]
     return {
