@@ -9,8 +9,8 @@ import pytest
 from hydra import compose
 
 from agegender.data.labels import group_of_years
-from agegender.data.manifest import digest, read_manifest
-from agegender.data.protocols import apply_protocol, fitting
+from agegender.data.manifest import READERS, digest, read_manifest
+from agegender.data.protocols import PROTOCOLS, apply_protocol, fitting
 from agegender.data.readers.csv_table import read_csv_table
 from agegender.data.splits import split
 from agegender.errors import UserError
@@ -150,6 +150,27 @@ def test_a_manifest_lists_missing_images(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"10 of 10 images are missing under .*, the first is part 0/0.png"):
         read_manifest("csv", root, "csv_folds", table="faces.csv")
     assert len(read_manifest("csv", root, "csv_folds", require_images=False, table="faces.csv", fraction=0.2)) < 10
+
+
+def test_the_page_on_data_sets_converts_cfd_and_names_every_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two neutral photographs of rated persons, one of a person without a rating, one smile."""
+    names = ["CFD-WM-001-014-N.jpg", "CFD-BF-002-001-N.jpg", "CFD-AF-200-228-N.jpg", "CFD-WM-001-007-HC.jpg"]
+    write(tmp_path, {f"Images/{name[4:10]}/{name}": b"x" for name in names})
+    write(
+        tmp_path, {"norming.csv": ["Target,Race,Gender,Attractive", "WM-001,W,M,7", "BF-002,B,F,2.5", "AF-201,A,F,3"]}
+    )
+    monkeypatch.chdir(tmp_path)
+    page = (Path(__file__).parents[1] / "docs" / "data.md").read_text(encoding="utf-8")
+    exec(page.split("```python\n")[1].split("```")[0], {})
+    rows, _ = read_csv_table(tmp_path, table="faces.csv")
+    assert rows["image"].tolist() == ["Images/BF-002/CFD-BF-002-001-N.jpg", "Images/WM-001/CFD-WM-001-014-N.jpg"]
+    assert rows["subject"].tolist() == ["BF-002", "WM-001"]
+    assert rows["gender"].tolist() == [1, 0]
+    assert rows["attractiveness"].tolist() == [2.0, 5.0]
+    assert [name for name in READERS if f"| `{name}` |" not in page] == []
+    assert [name for name in PROTOCOLS if "adience" not in PROTOCOLS[name].datasets and f"`{name}`" not in page] == []
 
 
 @pytest.mark.usefixtures("hydra")
