@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from hydra import compose
 
 from agegender.data.labels import group_of_years
 from agegender.data.manifest import read_rows
@@ -14,6 +15,9 @@ from agegender.data.readers.morph2 import read_morph2
 from agegender.data.readers.scut_fbp5500 import read_scut_fbp5500
 from agegender.data.splits import split
 from agegender.errors import UserError
+from agegender.verbs.prepare import prepare
+from agegender.verbs.train import train
+from packed_faces import picture
 from small_fairface import write
 from small_sets import FOLDS, all_age_faces, appa_real, chalearn, morph2, scut
 
@@ -205,3 +209,20 @@ def test_years_and_scores_are_of_the_types_that_the_manifest_promises(tmp_path: 
         assert {types[name] for name in ("age_group", "fold", "gender")} == {"Int64"}
     rows, _ = read_scut_fbp5500(scut(tmp_path / "s", 4), official=False)
     assert isinstance(rows["attractiveness"].dtype, pd.Float64Dtype)
+
+
+@pytest.mark.usefixtures("hydra")
+def test_age_groups_train_on_a_set_without_gender_and_folds(tmp_path: Path) -> None:
+    root = chalearn(tmp_path / "lap", 16, {part: lines[::2] for part, lines in AGES.items()})
+    names = [file.relative_to(root).as_posix() for file in sorted(root.rglob("*.jpg"))]
+    write(root, {name: picture(n, 16) for n, name in enumerate(names)})
+    words = ["data=chalearn16", f"data.source='{root}'", f"paths.data='{tmp_path}/data'", "data.size=227"]
+    prepare(compose("prepare", overrides=[*words, "workers=1"]))
+    here = ["tracking=none", f"paths.runs={tmp_path}/runs", "trainer.progress=false", "trainer.accelerator=cpu"]
+    train(compose("train", overrides=[*words, *here, "system=lmtcnn_1_1_age", "debug=one_step"]))
+    (done,) = (tmp_path / "runs").glob("lmtcnn_1_1_age-*/done")
+    predictions = pd.read_csv(done.parent / "predictions.csv")
+    assert predictions["image"].str.startswith("test/").all()
+    assert len(predictions) == 50
+    with pytest.raises(UserError, match=r"fold=1: protocol chalearn16_published has one fold, choose fold=0"):
+        train(compose("train", overrides=[*words, *here, "system=lmtcnn_1_1_age", "fold=1"]))
