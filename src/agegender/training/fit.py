@@ -149,7 +149,7 @@ def _train(
         )
     if get_mode(config.mode).select == "last":
         return module.state_dict()
-    best = torch.load(folder.checkpoints / "best.ckpt", weights_only=True, map_location="cpu")
+    best = torch.load(folder.checkpoints / "best.ckpt", weights_only=True, map_location="cpu", mmap=True)
     state: dict[str, Any] = best["state_dict"]
     return state
 
