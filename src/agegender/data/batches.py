@@ -17,15 +17,20 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, get_worker_in
 from agegender.data.augment import cut, random_contrast, random_windows, resize
 from agegender.data.looks import View
 from agegender.data.preprocessing import STANDARDIZE, Preprocessing
-from agegender.heads.softmax import NO_LABEL
+from agegender.heads.head import NO_LABEL
 from agegender.tasks import get_task
 
 
 class Batch(TypedDict):
-    """images float32 (N, 3, S, S); labels {task: int64 (N,), NO_LABEL where missing}; rows int64 (N,) of the table."""
+    """images float32 (N, 3, S, S); rows int64 (N,) of the table; labels and sigmas by task, in label units.
+
+    labels: float32 (N,), NO_LABEL where missing; sigmas: float32 (N,), the labels' standard deviations (1 for a face
+    without), of the tasks of which the data set names any.
+    """
 
     images: Tensor
     labels: dict[str, Tensor]
+    sigmas: dict[str, Tensor]
     rows: Tensor
 
 
@@ -44,14 +49,21 @@ class Faces:
     tasks: Sequence[str]
 
     def __post_init__(self) -> None:
-        labels = {task: self.table[get_task(task).column].fillna(NO_LABEL).to_numpy(np.int64) for task in self.tasks}
+        columns = {task: get_task(task) for task in self.tasks}
+        labels = {name: self._numbers(task.column, NO_LABEL) for name, task in columns.items()}
+        spreads = {name: task.spread_column for name, task in columns.items() if task.spread_column in self.table}
         object.__setattr__(self, "slots", self.table["slot"].to_numpy(np.int64))
-        object.__setattr__(self, "labels", {task: torch.from_numpy(values) for task, values in labels.items()})
+        object.__setattr__(self, "labels", labels)
+        object.__setattr__(self, "sigmas", {task: self._numbers(column, 1.0) for task, column in spreads.items()})
         object.__setattr__(self, "mapped", inode(self.images))
 
     slots: npt.NDArray[np.int64] = None  # type: ignore[assignment]
     labels: Mapping[str, Tensor] = None  # type: ignore[assignment]
+    sigmas: Mapping[str, Tensor] = None  # type: ignore[assignment]
     mapped: tuple[int, int] | None = None
+
+    def _numbers(self, column: str, missing: float) -> Tensor:
+        return torch.from_numpy(self.table[column].astype("Float64").fillna(missing).to_numpy(np.float32))
 
     def __getstate__(self) -> dict[str, Any]:
         """Send a loader process the name of the mapped file, not its gigabytes."""
@@ -84,7 +96,8 @@ class Faces:
 
     def batch(self, images: Tensor, rows: npt.NDArray[np.int64]) -> Batch:
         index = torch.from_numpy(rows)
-        return {"images": images, "labels": {task: v[index] for task, v in self.labels.items()}, "rows": index}
+        labels, sigmas = ({task: x[index] for task, x in each.items()} for each in (self.labels, self.sigmas))
+        return {"images": images, "labels": labels, "sigmas": sigmas, "rows": index}
 
 
 def inode(images: npt.NDArray[np.uint8] | Tensor) -> tuple[int, int] | None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from agegender.data.batches import Faces
-from agegender.heads.softmax import NO_LABEL
+from agegender.heads.head import NO_LABEL
 from agegender.runtimes.runtime import Logits, Session
 from agegender.statistics import paired_bootstrap
 

@@ -31,8 +31,8 @@ def _shortfalls(config: DictConfig, pack: Pack) -> list[str]:
         found.append(f"{pack.info['missing']} faces missing from this copy")
     if (fraction := config.protocol.get("fraction", 1.0)) < 1:
         found.append(f"{fraction:.0%} of every stratum of fold, age group and annotated gender")
-    if config.data.name == "fairface":
-        faces = len(apply_protocol(pack.manifest, config.protocol.name, "fairface"))
+    if config.data.name not in ("adience", "generated") and "distinct" in protocol.counts:
+        faces = len(apply_protocol(pack.manifest, config.protocol.name, config.data.name))
         (published,) = protocol.counts["distinct"]
         if faces < published:
             found.append(f"{faces:,} of {published:,} published faces")

@@ -29,6 +29,7 @@ from agegender.training.device import place, settle, workers
 from agegender.training.evaluate import predict
 from agegender.training.history import History, forget_after, selected_validation
 from agegender.training.interruption import stopped_by_ctrl_c
+from agegender.training.labels import check_labels
 from agegender.training.module import FaceModule
 
 EVALUATION_BATCH = 128
@@ -89,7 +90,7 @@ def trained_twin(config: DictConfig, folder: RunFolder) -> RunFolder | None:
 
 def build_network(config: DictConfig) -> Network:
     """Build the network of a system with fresh weights."""
-    heads = dict(zip(tasks_of(config), (head.name for head in config.system.heads.values()), strict=True))
+    heads = dict(zip(tasks_of(config), plain(config.system.heads).values(), strict=True))
     return create_model(config.system.model.name, tuple(heads), config.mode, dropout=config.recipe.dropout, heads=heads)
 
 
@@ -104,6 +105,8 @@ def faces_of(config: DictConfig, pack: Pack) -> dict[str, Faces]:
         partial=bool(pack.info["missing"]),
     )
     tasks = tasks_of(config)
+    heads = dict(zip(tasks, plain(config.system.heads).values(), strict=True))
+    check_labels(rows, heads, f"data={config.data.name} with protocol={config.protocol.name}")
     parted = split(rows, config.fold, validation=protocol.get("validation", 0.1), rule=config.validation)
     parted = parted[parted[[get_task(task).column for task in tasks]].notna().any(axis=1)]
     return {
