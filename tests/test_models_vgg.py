@@ -1,4 +1,4 @@
-"""The networks of Caffe and Torch7, relatives of AlexNet and VGG: counted and compared with their graphs written out."""
+"""The networks of Caffe and Torch7, AlexNet and VGG: counted and compared with their graphs written out"""
 
 from collections.abc import Iterator
 from itertools import pairwise
