@@ -11,6 +11,7 @@ from agegender.modes import Evaluation, get_evaluation, get_mode
 from agegender.runs import RunFolder, identity
 
 if TYPE_CHECKING:
+    from agegender.data.augment import Augmentation
     from agegender.data.preprocessing import Preprocessing
 
 # tf32: float32 with the convolutions of a GPU in TF32, torch's own default; 32-true means float32 throughout.
@@ -41,6 +42,7 @@ def check(config: DictConfig) -> None:
         raise UserError(f"fold={config.fold}: protocol {config.protocol.name} has one fold, choose fold=0")
     get_look(evaluation_of(config).look)
     preprocessing_of(config)
+    augmentation_of(config)
     if config.validation not in RULES:
         raise UserError(f"validation={config.validation} is unknown: choose from {', '.join(RULES)}")
     for name in ("steps", "batch_size", "validate_every"):
@@ -71,6 +73,13 @@ def preprocessing_of(config: DictConfig) -> "Preprocessing":
     from agegender.data.preprocessing import get_preprocessing  # brings torch, which `--help` need not wait for
 
     return get_preprocessing(plain(config.system).get("preprocessing", {"name": "standardize"}))
+
+
+def augmentation_of(config: DictConfig) -> "Augmentation":
+    """Return how a recipe varies training faces: random crops, where it names nothing else."""
+    from agegender.data.augment import get_augmentation  # brings torch, which `--help` need not wait for
+
+    return get_augmentation(config.recipe.get("augmentation", "crops"))
 
 
 def differences(config: DictConfig) -> dict[str, str]:
