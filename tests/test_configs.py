@@ -146,7 +146,7 @@ def test_expansion_is_hydras() -> None:
     ]
 
 
-@pytest.mark.parametrize("group", ["protocol", "evaluation", "preprocessing", "recipe"])
+@pytest.mark.parametrize("group", ["protocol", "evaluation", "head", "preprocessing", "recipe"])
 def test_every_choice_is_explained(group: str) -> None:
     page = CHOICES.read_text(encoding="utf-8").split(f"## {group}:")[1].split("\n## ")[0]
     for file in (Path(config_folder()) / group).glob("*.yaml"):
