@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from agegender.errors import UserError
 from agegender.modes import Evaluation, get_evaluation, get_mode
 from agegender.runs import RunFolder, identity
+from agegender.transfer.source import find_sources, policy_of
 
 # tf32: float32 with the convolutions of a GPU in TF32, torch's own default; 32-true means float32 throughout.
 PRECISIONS = ("32-true", "tf32", "bf16-mixed")
@@ -30,13 +31,16 @@ def check(config: DictConfig) -> None:
     """Refuse values no run can have, before anything is started; UserError names the value and what it may be."""
     from agegender.data.looks import get_look  # these bring torch and pandas, which `--help` need not wait for
     from agegender.data.protocols import get_protocol
-    from agegender.data.splits import RULES
+    from agegender.data.splits import RULES, check_less
+    from agegender.transfer.policy import check_transfer
 
     if config.fold not in range(5):
         raise UserError(f"fold={config.fold}: there are five folds, choose fold=0 to fold=4")
     if config.fold >= get_protocol(config.protocol.name, config.data.name).folds:
         raise UserError(f"fold={config.fold}: protocol {config.protocol.name} has one fold, choose fold=0")
     get_look(evaluation_of(config).look)
+    check_transfer(config)
+    check_less(**_less(config))
     if config.validation not in RULES:
         raise UserError(f"validation={config.validation} is unknown: choose from {', '.join(RULES)}")
     for name in ("steps", "batch_size", "validate_every"):
@@ -63,10 +67,28 @@ def evaluation_of(config: DictConfig) -> Evaluation:
 
 
 def differences(config: DictConfig) -> dict[str, str]:
-    """Return what sets a run apart from the others of its system, mode, fold and seed: how it is evaluated, a leak."""
+    """Return what sets a run apart from the others of its system, mode, fold and seed.
+
+    That is how it is evaluated, a leak, what it started from (`transfer`) and a share of the training faces.
+    """
     own = vars(get_mode(config.mode).evaluation)
     found = {name: str(value) for name, value in vars(evaluation_of(config)).items() if value != own[name]}
-    return found | ({"validation": config.validation} if config.validation == "by_image_leaky" else {})
+    if config.validation == "by_image_leaky":
+        found["validation"] = config.validation
+    if (policy := policy_of(config)) != "none":
+        found["transfer"] = f"last_{config.transfer.blocks}_blocks" if policy == "last_blocks" else policy
+    if (share := training_share(config)) != 1:
+        found["training_share"] = f"{share:g}"
+    return found
+
+
+def training_share(config: DictConfig) -> float:
+    """Return the share of the training faces that is used, 1 where the protocol does not say."""
+    return float(config.protocol.get("training_share", 1.0))
+
+
+def _less(config: DictConfig) -> dict[str, Any]:
+    return {"half": config.protocol.get("half"), "share": config.protocol.get("training_share", 1.0)}
 
 
 def tasks_of(config: DictConfig) -> list[str]:
@@ -78,15 +100,26 @@ def tasks_of(config: DictConfig) -> list[str]:
 
 
 def identity_keys(config: DictConfig, data_digest: str) -> dict[str, Any]:
-    """Everything that can change the result of a run: not the device, paths, tracking, titles or the commit."""
+    """Everything that can change the result of a run: not the device, paths, tracking, titles or the commit.
+
+    What a run starts from is in it as a checksum of the weights; None where they are not there yet. Keys of `protocol`
+    and `transfer` that change nothing are left out, so that runs of before there were such keys keep their names.
+    """
     from agegender.data.protocols import get_protocol  # brings pandas, which `--help` need not wait for
 
     aside = ("title", "official_learning_rate", "official_weight_decay")
     system = {key: value for key, value in plain(config.system).items() if key not in aside}
-    protocol = get_protocol(config.protocol.name, config.data.name)
+    protocol = plain(config.protocol) | {"version": get_protocol(config.protocol.name, config.data.name).version}
+    share, half = protocol.pop("training_share", 1.0), protocol.pop("half", None)
+    further: dict[str, Any] = {} if share == 1 else {"training_share": float(share)}
+    if policy_of(config) != "none":
+        transfer = {key: value for key, value in plain(config.transfer).items() if value is not None}
+        sources = find_sources(config, data_digest)
+        further["weights"] = sources[0].sha256 if len(sources) == 1 else None
+        further["transfer"] = {key: value for key, value in transfer.items() if key != "weights"}
     return {
         "data": data_digest,
-        "protocol": plain(config.protocol) | {"version": protocol.version},
+        "protocol": protocol | ({} if half is None else {"half": half}),
         "validation": config.validation,
         "system": system,
         "recipe": plain(config.recipe),
@@ -95,6 +128,7 @@ def identity_keys(config: DictConfig, data_digest: str) -> dict[str, Any]:
         "precision": config.precision,
         "seed": config.seed,
         "fold": config.fold,
+        **further,
     }
 
 

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from agegender.report.cells import COLUMNS, HEADLINES, Column
+from agegender.report.curve import draw_curves, has_curves
 from agegender.report.pareto import draw_pareto, pareto_columns
 from agegender.report.table import Row, Table
 from agegender.tasks import TASKS
@@ -36,6 +37,8 @@ def draw_figures(table: Table) -> dict[str, tuple[str, Figure]]:
     columns = [column for column in table.columns if column.metric in HEADLINES and _predicting(table, column)]
     if columns:
         figures["folds.png"] = ("Every fold across the systems", _draw_folds(table, columns))
+    if columns and has_curves(table):
+        figures["training_faces.png"] = ("What the number of training faces changes", draw_curves(table, columns))
     for column in pareto_columns(table):
         title = f"{column.title} against latency"
         figures[f"pareto_{column.metric}.png"] = (title, draw_pareto(table, column))
@@ -43,8 +46,8 @@ def draw_figures(table: Table) -> dict[str, tuple[str, Figure]]:
         figures["differences.png"] = ("What the evaluation changes", _draw_differences(table))
     for row in table.rows:
         for task, counts in row.confusion.items():
-            # One system's matrix is enough; what its other evaluations change is in a figure of its own.
-            if counts.sum() and not row.differences:
+            # One system's matrix is enough; what evaluations and fewer faces change is in figures of their own.
+            if counts.sum() and not row.differences and row.training_share == 1:
                 title = f"{row.title} ({row.mode}): {TASKS[task].title}"
                 figures[f"confusion_{row.key}_{task}.png"] = (title, _draw_confusion(row, task))
     return figures

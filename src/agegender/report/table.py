@@ -23,9 +23,11 @@ from agegender.tasks import TASKS
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """One system in one mode, evaluated in one way, over its folds and seeds.
+    """One system in one mode, started and evaluated in one way, over its folds and seeds.
 
-    Metrics of tasks that it does not predict have no cell. `variant` names an evaluation other than the mode's.
+    Metrics of tasks that it does not predict have no cell. `variant` names an evaluation other than the mode's, another
+    start than from scratch and a share of the training faces. Rows that differ in this `training_share` only have the
+    same `curve`, a title; `training_faces` is the number of faces in each finished fold.
     `validation`: per task the share of right answers on validation, mean over the finished runs that tell it.
     `differences`: of a variant's headline metrics to those of the row whose evaluation is the mode's.
 
@@ -45,6 +47,9 @@ class Row:
     confusion: Mapping[str, NDArray[np.int64]]
     validation: Mapping[str, float]
     differences: Mapping[str, Difference] = field(default_factory=dict)
+    curve: str = ""
+    training_share: float = 1.0
+    training_faces: Mapping[int, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,9 +82,10 @@ def build_table(
 ) -> Table:
     """Put the records of an experiment into one table.
 
-    A row is a system in a mode and an evaluation; its seeds are averaged within each fold. Published numbers are set
-    beside ours only where data set, test faces and metric match and the data are whole (no fact "partial"). UserError
-    without records, or when they span several data sets or protocols, whose numbers must not share a table.
+    A row is a system in a mode, an evaluation, a start and a share of the training faces; its seeds are averaged within
+    each fold. Published numbers are set beside ours only where data set, test faces and metric match and the data are
+    whole (no fact "partial"). UserError without records, or when they span several data sets or protocols, whose
+    numbers must not share a table.
     """
     if not records:
         raise UserError(
@@ -94,7 +100,8 @@ def build_table(
     for record in records:
         groups.setdefault((record.job.system, record.job.mode, record.job.variant), []).append(record)
     for group in groups.values():
-        _check_alike(group, set(group[0].job.keys) - {"fold", "seed"}, f"the row of {group[0].job.system}")
+        # Of each fold are the weights it starts from, too.
+        _check_alike(group, set(group[0].job.keys) - {"fold", "seed", "weights"}, f"the row of {group[0].job.system}")
     modes = {system: {mode for other, mode, _ in groups if other == system} for system, _, _ in groups}
     rows = {key: _row(group, one_mode=len(modes[key[0]]) == 1) for key, group in groups.items()}
     for (system, mode, variant), row in rows.items():
@@ -177,6 +184,13 @@ def _row(records: Sequence[Record], one_mode: bool) -> Row:
             task: float(np.mean([r.validation[task] for r in done if task in r.validation]))
             for task in job.tasks
             if any(task in r.validation for r in done)
+        },
+        curve=job.curve,
+        training_share=job.training_share,
+        training_faces={
+            fold: float(np.mean([r.training_faces for r in done if r.job.fold == fold]))
+            for fold in dict.fromkeys(r.job.fold for r in done)
+            if all(r.training_faces is not None for r in done if r.job.fold == fold)
         },
     )
 
