@@ -1,34 +1,19 @@
 """Weights from elsewhere: what is loaded and what is refused, what each policy trains, and who has seen which face."""
 
-import json
 import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import pytest
 import torch
-from hydra import compose
-from omegaconf import DictConfig
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from safetensors.torch import save_file
+from torch import Tensor
 
 from agegender import create_model
 from agegender.errors import UserError
-from agegender.experiments import list_jobs, pack_of
-from agegender.predictions import read_predictions
-from agegender.runs import RunFolder
-from agegender.settings import identity_keys, run_folder
-from agegender.training.fit import build_network, faces_of
 from agegender.transfer.policy import blocks_of, freeze, rates_of
-from agegender.transfer.source import find_sources, source_of
-from agegender.transfer.start import start
-from agegender.transfer.source import Source
 from agegender.transfer.weights import load_into, read_weights, renamed
-from agegender.verbs.train import train
-from short_runs import SHORT, Overrides, run
 
 TRUNKS = {"lmtcnn_1_1": 4, "mobilenet_v1": 14, "levi_hassner_bn": 4, "resnet18": 6, "mobilenet_v3_small": 13}
 
@@ -122,7 +107,7 @@ def test_names_of_other_formats_are_mapped_by_their_longest_prefix() -> None:
         "backbone.a.weight": 1, "backbone.b.weight": 1, "other.fc8.bias": 2,
     }  # fmt: skip
     assert renamed(given, {}) == given
-    with pytest.raises(UserError, match="two tensors the name x.weight"):
+    with pytest.raises(UserError, match=r"two tensors the name x.weight"):
         renamed(given, {"conv1_1.": "x.", "conv1.": "x."})
 
 
@@ -183,8 +168,10 @@ def test_old_layers_move_by_the_smaller_rate(trained: dict[str, Tensor]) -> None
 
 def test_fresh_layers_are_not_frozen_and_there_are_only_so_many_blocks(trained: dict[str, Tensor]) -> None:
     network = create_model("lmtcnn_1_1")
-    with pytest.raises(UserError, match="would freeze .* such as backbone.block1"):
+    with pytest.raises(UserError, match=r"would freeze .* such as backbone.block1"):
         freeze(network, {"name": "frozen"}, [name for name in trained if "stem" in name])
     with pytest.raises(UserError, match="has 4 blocks, choose 1 to 4"):
         freeze(network, {"name": "last_blocks", "blocks": 5}, trained)
-    freeze(network, {"name": "last_blocks", "blocks": 2}, [name for name in trained if "stem" in name or "block1" in name])
+    freeze(
+        network, {"name": "last_blocks", "blocks": 2}, [name for name in trained if "stem" in name or "block1" in name]
+    )

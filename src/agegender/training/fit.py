@@ -232,6 +232,7 @@ def quiet_lightning() -> Iterator[None]:
             warnings.filterwarnings("ignore", message=".*does not have many workers.*")
             # Lightning 2.6 uses what torch 2.14 has given a new name.
             warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
+            warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")  # frozen layers
             warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
             yield
     finally:
