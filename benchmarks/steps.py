@@ -97,8 +97,9 @@ class Training:
     def batch(self) -> Batch:
         """The first batch, where the network computes."""
         batch = self.batches.step(0)
-        labels = {task: values.to(self.device) for task, values in batch["labels"].items()}
-        return {"images": batch["images"].to(self.device), "labels": labels, "rows": batch["rows"].to(self.device)}
+        labels, sigmas = ({task: x.to(self.device) for task, x in batch[what].items()} for what in ("labels", "sigmas"))
+        images, rows = batch["images"].to(self.device), batch["rows"].to(self.device)
+        return {"images": images, "labels": labels, "sigmas": sigmas, "rows": rows}
 
 
 def configure(system: str, batch_size: int, blocks: int, *words: str) -> tuple[DictConfig, int]:
@@ -154,7 +155,7 @@ def bare_steps(training: Training) -> Iterator[None]:
     while True:
         optimizer.zero_grad()
         with torch.autocast(training.device.type, torch.bfloat16, enabled=training.config.precision == "bf16-mixed"):
-            loss, _ = training.module.training_loss(network, batch["images"], batch["labels"])
+            loss, _ = training.module.training_loss(network, batch["images"], batch["labels"], batch["sigmas"])
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(network.parameters(), recipe["clip_norm"])
         optimizer.step()

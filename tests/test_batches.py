@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 
 from agegender.data.batches import EvaluationBatches, Faces, TrainingBatches, loader
 from agegender.data.looks import LOOKS, get_look
-from agegender.heads.softmax import NO_LABEL
+from agegender.heads.head import NO_LABEL
 
 
 @pytest.fixture

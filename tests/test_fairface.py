@@ -135,7 +135,7 @@ def test_other_labels_are_refused_with_file_line_and_value(tmp_path: Path, age: 
         ([""], "has no column file, its first line is ''"),
         (
             [*labels(3), "train/4.jpg,0-2,Ma"],
-            "line 5: 3 columns, expected 5: the line is damaged, fetch the file again",
+            "line 5: 3 columns, expected 5: the line is damaged, correct it or fetch the file again",
         ),
         (
             [*labels(3), "train/2.jpg,0-2,Male,Black,True"],

@@ -137,7 +137,7 @@ def stepped(transfer: dict[str, object], trained: dict[str, Tensor]) -> tuple[di
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     optimizer = module.configure_optimizers()["optimizer"]
     faces = torch.randn(4, 3, 227, 227, generator=torch.Generator().manual_seed(1))
-    loss, _ = module.training_loss(network, faces, {"gender": torch.tensor([0, 1, 1, 0])})
+    loss, _ = module.training_loss(network, faces, {"gender": torch.tensor([0.0, 1.0, 1.0, 0.0])})
     loss.backward()
     optimizer.step()
     return before, network.state_dict()

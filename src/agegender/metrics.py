@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+# The k of the cumulative scores of a measured task, in its unit: CS@3 and CS@5 are the usual ones of ages.
+TOLERANCES: dict[str, dict[str, float]] = {"age_years": {"cs3": 3, "cs5": 5}}
+
+
 def _vectors(truth: ArrayLike, prediction: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     # Labels (below 2^53) are exact in float64, so one check serves labels and years alike.
     t, p = np.asarray(truth, dtype=np.float64), np.asarray(prediction, dtype=np.float64)
@@ -112,11 +116,40 @@ def epsilon_error(truth: ArrayLike, prediction: ArrayLike, sigma: ArrayLike) -> 
     return float(np.mean(1.0 - np.exp(-((p - t) ** 2) / (2.0 * s**2))))
 
 
+def rmse(truth: ArrayLike, prediction: ArrayLike) -> float:
+    """Root of the mean squared error, sqrt(mean((t - p)^2)), of vectors of shape (n,), in the unit of the label."""
+    t, p = _vectors(truth, prediction)
+    return float(np.sqrt(np.mean((t - p) ** 2)))
+
+
+def pearson(truth: ArrayLike, prediction: ArrayLike) -> float:
+    """Pearson's correlation of vectors of shape (n,), -1..1; NaN where one of them does not vary."""
+    t, p = _vectors(truth, prediction)
+    t, p = t - t.mean(), p - p.mean()
+    norm = float(np.sqrt((t @ t) * (p @ p)))
+    return float(t @ p) / norm if norm > 0 else float("nan")
+
+
+def mae_by_decade(truth: ArrayLike, prediction: ArrayLike) -> dict[int, tuple[float, int]]:
+    """Mean absolute error and number of faces by decade of the true age: {0: (of 0 to below 10 years), 10: ...}.
+
+    `truth`, `prediction`: years, shape (n,). Decades without a face are left out.
+    """
+    t, p = _vectors(truth, prediction)
+    decades = (t // 10 * 10).astype(int)
+    return {
+        int(decade): (mae(t[decades == decade], p[decades == decade]), int((decades == decade).sum()))
+        for decade in np.unique(decades)
+    }
+
+
 def evaluate(predictions: pd.DataFrame, tasks: Sequence[str]) -> dict[str, float]:
     """Compute every metric of a predictions table by name: `<task>_n` and the metrics over the faces with that label.
 
-    An ordinal task gives `age_exact, age_one_off, age_top2, age_balanced_exact, age_mae` (in groups), another task
-    `gender_accuracy`. `predictions` has the columns `<task>_true`, `<task>_pred`, `<task>_p0` ... of the predictions
+    Groups give `age_exact, age_one_off, age_top2, age_balanced_exact, age_mae` (in groups), other labels
+    `gender_accuracy`, and a measured task `age_years_mae, age_years_rmse, age_years_cs5` (CS@k for the k of
+    `TOLERANCES`), `age_years_pearson` and, where the labels have standard deviations, `age_years_epsilon`.
+    `predictions` has the columns `<task>_true`, `<task>_pred`, `<task>_p0` ... of the predictions
     file of a run. Where no face has the label, only `<task>_n` = 0 is given. UserError for an unknown task, KeyError
     for a missing column, ValueError for a labelled face without a prediction.
     """
@@ -137,13 +170,16 @@ def face_values(faces: pd.DataFrame, task: Task, metric: str) -> NDArray[np.floa
     """
     truth, prediction, posterior = _columns(faces, task)
     error: NDArray[np.float64] = np.abs(truth - prediction)
-    tolerance = {"exact": 0, "accuracy": 0, "balanced_exact": 0, "one_off": 1}
+    tolerance = {"exact": 0, "accuracy": 0, "balanced_exact": 0, "one_off": 1} | TOLERANCES.get(task.name, {})
     if metric in tolerance:
         return np.where(error <= tolerance[metric], 1.0, 0.0)
     if metric == "top2":
         return np.where(_top_k_hits(truth, posterior, 2), 1.0, 0.0)
     if metric == "mae":
         return error
+    if metric == "epsilon":
+        spread = faces[f"{task.name}_sd"].to_numpy(np.float64, na_value=np.nan)
+        return 1.0 - np.exp(-(error**2) / (2.0 * spread**2))
     raise ValueError(f"there is no metric '{metric}' that is a mean over faces")
 
 
@@ -158,6 +194,10 @@ def _evaluate_task(faces: pd.DataFrame, task: Task) -> dict[str, float]:
     truth, prediction, posterior = _columns(faces, task)
     if not task.ordinal:
         return {"accuracy": exact(truth, prediction)}
+    if task.measured:
+        close = {name: cumulative_score(truth, prediction, k) for name, k in TOLERANCES.get(task.name, {}).items()}
+        error = {"mae": mae(truth, prediction), "rmse": rmse(truth, prediction)}
+        return error | close | {"pearson": pearson(truth, prediction)} | _epsilon(faces, task, truth, prediction)
     return {
         "exact": exact(truth, prediction),
         "one_off": one_off(truth, prediction),
@@ -165,3 +205,13 @@ def _evaluate_task(faces: pd.DataFrame, task: Task) -> dict[str, float]:
         "balanced_exact": balanced_exact(truth, prediction),
         "mae": mae(truth, prediction),
     }
+
+
+def _epsilon(
+    faces: pd.DataFrame, task: Task, truth: NDArray[np.float64], prediction: NDArray[np.float64]
+) -> dict[str, float]:
+    """The epsilon-error where the labels have standard deviations; nothing unless every face has one."""
+    if f"{task.name}_sd" not in faces:
+        return {}
+    sigma = faces[f"{task.name}_sd"].to_numpy(np.float64, na_value=np.nan)
+    return {} if np.isnan(sigma).any() else {"epsilon": epsilon_error(truth, prediction, sigma)}

@@ -2,7 +2,7 @@
 
 import shlex
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -10,6 +10,9 @@ from agegender.errors import UserError
 from agegender.modes import Evaluation, get_evaluation, get_mode
 from agegender.runs import RunFolder, identity
 from agegender.transfer.source import find_sources, policy_of
+
+if TYPE_CHECKING:
+    from agegender.data.preprocessing import Preprocessing
 
 # tf32: float32 with the convolutions of a GPU in TF32, torch's own default; 32-true means float32 throughout.
 PRECISIONS = ("32-true", "tf32", "bf16-mixed")
@@ -41,6 +44,7 @@ def check(config: DictConfig) -> None:
     get_look(evaluation_of(config).look)
     check_transfer(config)
     check_less(**_less(config))
+    preprocessing_of(config)
     if config.validation not in RULES:
         raise UserError(f"validation={config.validation} is unknown: choose from {', '.join(RULES)}")
     for name in ("steps", "batch_size", "validate_every"):
@@ -64,6 +68,13 @@ def check(config: DictConfig) -> None:
 def evaluation_of(config: DictConfig) -> Evaluation:
     """Return how the test faces are put before the network: as the mode says, but for what is chosen otherwise."""
     return get_evaluation(config.mode, plain(config.evaluation))
+
+
+def preprocessing_of(config: DictConfig) -> "Preprocessing":
+    """Return how the pixels of a system's faces are prepared: standardised, where it names nothing else."""
+    from agegender.data.preprocessing import get_preprocessing  # brings torch, which `--help` need not wait for
+
+    return get_preprocessing(plain(config.system).get("preprocessing", {"name": "standardize"}))
 
 
 def differences(config: DictConfig) -> dict[str, str]:

@@ -7,13 +7,36 @@ from agegender.errors import UserError
 
 @dataclass(frozen=True)
 class Task:
-    """A label space: `column` of the manifest holds its values 0..len(labels)-1, nothing where a face has no label."""
+    """A label space: `column` of the manifest holds a face's value, nothing where it has no label.
+
+    The values are classes or ordered groups, 0..len(labels)-1, or else (with a `unit`) a measured quantity: then any
+    number from the first to the last of `values`, which are the points of a posterior, `first` + `step` * k. Some data
+    sets name a measured label's standard deviation too, in `spread_column`.
+    """
 
     name: str
     title: str
     column: str
     labels: tuple[str, ...]
     ordinal: bool
+    first: float = 0.0
+    step: float = 1.0
+    unit: str = ""
+
+    @property
+    def measured(self) -> bool:
+        """Whether answers are numbers in a unit, right by how close they are, and not one of a few labels."""
+        return self.unit != ""
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """The numbers that the labels stand for."""
+        return tuple(round(self.first + self.step * k, 6) for k in range(len(self.labels)))
+
+    @property
+    def spread_column(self) -> str:
+        """The manifest's column of the standard deviations of the labels."""
+        return f"{self.column}_sd"
 
 
 # Adience's eight groups, in the order of its fold files (reference: Eidinger, Enbar, Hassner, TIFS 2014, Table II).
@@ -38,6 +61,19 @@ TASKS: dict[str, Task] = {
             "age_decades",
             ("0-2", "3-9", "10-19", "20-29", "30-39", "40-49", "50-59", "60-69", "70+"),
             True,
+        ),
+        # DLDL-v2 (Gao et al., IJCAI 2018): ages 0..100 in steps of a year (the authors' code, reference 5.2).
+        Task("age_years", "annotated age", "age_years", tuple(str(year) for year in range(101)), True, unit="years"),
+        # As there for SCUT-FBP: 1..5 in steps of 0.1.
+        Task(
+            "attractiveness",
+            "annotated attractiveness",
+            "attractiveness",
+            tuple(f"{1 + 0.1 * k:.1f}" for k in range(41)),
+            True,
+            first=1.0,
+            step=0.1,
+            unit="points",
         ),
         Task("gender", "annotated gender", "gender", ("m", "f"), False),
     )

@@ -16,15 +16,14 @@ from agegender.environment import describe_environment
 from agegender.errors import UserError
 
 GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
-PREPROCESSING = "preprocessing"  # stands in a network's place where the way from stored face to input is timed
 
 
 @dataclass(frozen=True)
 class Subject:
     """What is measured: latency belongs to all of these and to the device.
 
-    `network` is the name of a model, `tasks` its heads; `precision` one of the runtime's; `threads` and `batch_size`
-    of one call; `size` the side of its images in pixels.
+    `network` is the name of a model and `tasks` its heads, or it is what `stage` returns and there are none; `precision`
+    is one of the runtime's; `threads` and `batch_size` are of one call; `size` is the side of its images in pixels.
     """
 
     network: str
@@ -36,9 +35,18 @@ class Subject:
     size: int
 
     @property
+    def is_network(self) -> bool:
+        return bool(self.tasks)
+
+    @property
     def name(self) -> str:
         words = [self.network, *self.tasks, self.runtime, self.precision]
         return "-".join([*words, f"t{self.threads}", f"b{self.batch_size}", f"{self.size}px"])
+
+
+def stage(preprocessing: str) -> str:
+    """Return what stands in a network's place where the way from stored face to input is timed."""
+    return "preprocessing" if preprocessing == "standardize" else f"preprocessing_{preprocessing}"
 
 
 @dataclass(frozen=True)

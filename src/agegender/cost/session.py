@@ -19,18 +19,10 @@ from torch import Tensor, nn
 
 from agegender.cost.counts import count
 from agegender.cost.latency import drift, measure, summarize
-from agegender.cost.measurement import (
-    PREPROCESSING,
-    Measurement,
-    Subject,
-    circumstances,
-    device,
-    folder_of,
-    read,
-    write,
-)
+from agegender.cost.measurement import Measurement, Subject, circumstances, device, folder_of, read, write
 from agegender.cost.memory import peak_of_one_inference
-from agegender.data.augment import resize, standardize
+from agegender.data.augment import resize
+from agegender.data.preprocessing import Preprocessing
 from agegender.environment import version
 from agegender.runtimes import get_runtime
 from agegender.runtimes.runtime import Conversion, Logits, files_of
@@ -43,21 +35,23 @@ DRIFT = 0.05  # from which on a warning says that the machine was not steady
 class Bench:
     """What all measurements of a call share.
 
-    `build` makes the network of a subject with fresh weights; `stored` are faces as a pack has them, uint8
-    (N, 256, 256, 3); `size` is what networks see of them, `calls` how many calls of each are timed.
+    `build` makes the network of a subject with fresh weights, `preprocessing` is how its faces are prepared; `stored`
+    are faces as a pack has them, uint8 (N, 256, 256, 3); `size` is what networks see of them, `calls` how many calls of
+    each are timed.
     """
 
     build: Callable[[Subject], nn.Module]
+    preprocessing: Callable[[Subject], Preprocessing]
     stored: Tensor
     size: int
     calls: int
     costs: Path
     progress: bool
 
-    def faces(self, batch_size: int) -> Tensor:
+    def faces(self, count: int, preprocessing: Preprocessing) -> Tensor:
         """The first faces as networks see them: float32 (N, 3, S, S), in torch's default layout."""
-        stored = self.stored[torch.arange(batch_size) % len(self.stored)]
-        return standardize(resize(stored, self.size)).contiguous()
+        stored = self.stored[torch.arange(count) % len(self.stored)]
+        return preprocessing(resize(stored, self.size)).contiguous()
 
 
 def missing(subjects: Sequence[Subject], bench: Bench) -> list[Subject]:
@@ -126,18 +120,19 @@ def _convert(
     """Convert each network once per runtime, precision and batch size, and see what its file costs."""
     files: dict[tuple[Any, ...], _File] = {}
     distinct = {_converted_as(subject): subject for subject in subjects}
-    calibration = torch.split(bench.faces(len(bench.stored)), 1)
     bar = progress.add_task("converting", total=len(distinct))
     for number, (key, subject) in enumerate(distinct.items()):
         runtime = get_runtime(subject.runtime)
         path = folder / f"{number}{runtime.suffix}"
-        example = bench.faces(subject.batch_size)
+        preprocessing = bench.preprocessing(subject)
+        example = bench.faces(subject.batch_size, preprocessing)
         facts: dict[str, Any] = {}
-        if subject.network != PREPROCESSING:
+        if subject.is_network:
             torch.manual_seed(0)
             build = partial(bench.build, subject)
             model = Logits(build().eval())
-            seen = calibration if subject.precision == "int8" else ()
+            int8 = subject.precision == "int8"
+            seen = torch.split(bench.faces(len(bench.stored), preprocessing), 1) if int8 else ()
             runtime.convert(Conversion(model, example, subject.precision, seen, {}), path)
             facts = {
                 "counts": asdict(count(build, bench.size)),
@@ -154,14 +149,17 @@ def _measure_group(
     subjects: Sequence[Subject], bench: Bench, files: Mapping[tuple[Any, ...], _File], progress: Progress, load: float
 ) -> list[Measurement]:
     batch_size, threads = subjects[0].batch_size, subjects[0].threads
-    images, stored = bench.faces(batch_size).numpy(), bench.stored[torch.arange(batch_size) % len(bench.stored)]
+    stored = bench.stored[torch.arange(batch_size) % len(bench.stored)]
+    # Networks that read the same are called with the same array.
+    images = {each: bench.faces(batch_size, each).numpy() for each in set(map(bench.preprocessing, subjects))}
     calls: dict[str, Callable[[], object]] = {}
     for subject in subjects:
-        if subject.network == PREPROCESSING:
-            calls[subject.name] = partial(_preprocess, stored, bench.size, threads)
-        else:
+        preprocessing = bench.preprocessing(subject)
+        if subject.is_network:
             session = get_runtime(subject.runtime).open(files[_converted_as(subject)].path, threads)
-            calls[subject.name] = partial(session, images)
+            calls[subject.name] = partial(session, images[preprocessing])
+        else:
+            calls[subject.name] = partial(_preprocess, preprocessing, stored, bench.size, threads)
     bar = progress.add_task(f"{threads} threads, batch {batch_size}", total=bench.calls * len(subjects))
     timed, again = measure(calls, bench.calls, partial(_advance, progress, bar))
     progress.remove_task(bar)
@@ -192,8 +190,8 @@ def _measure_group(
     return found
 
 
-def _preprocess(stored: Tensor, size: int, threads: int) -> NDArray[np.float32]:
-    """The way of decoded faces into a network: resized and standardised."""
+def _preprocess(preprocessing: Preprocessing, stored: Tensor, size: int, threads: int) -> NDArray[np.float32]:
+    """The way of decoded faces into a network."""
     if torch.get_num_threads() != threads:
         torch.set_num_threads(threads)
-    return standardize(resize(stored, size)).contiguous().numpy()
+    return preprocessing(resize(stored, size)).contiguous().numpy()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from agegender.cost.measurement import PREPROCESSING, Measurement, Subject
+from agegender.cost.measurement import Measurement, Subject, stage
 
 
 def print_costs(measurements: Sequence[Measurement]) -> None:
@@ -47,9 +47,9 @@ def _caption(measurements: Sequence[Measurement]) -> str:
 
 
 def name_of(subject: Subject) -> str:
-    """Name a network by its model and heads."""
-    if subject.network == PREPROCESSING:
-        return "(resize, standardise)"
+    """Name a network by its model and heads, preprocessing by what it does."""
+    if not subject.is_network:
+        return "(resize, standardise)" if subject.network == stage("standardize") else f"(resize, {subject.network})"
     return f"{subject.network} ({', '.join(subject.tasks)})"
 
 

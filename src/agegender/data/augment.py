@@ -1,4 +1,4 @@
-"""What a network sees of a stored face: random looks in training, the whole face in evaluation, standardised.
+"""What a network sees of a stored face: random looks in training, the whole face in evaluation.
 
 Everything works on a whole batch of uint8 faces at once, on whatever device holds them.
 """
@@ -9,8 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-
-AT_ONCE = 8  # faces standardised together on a CPU: what its caches hold
 
 
 @dataclass(frozen=True)
@@ -51,39 +49,6 @@ def cut_by_pixels(faces: Tensor, windows: Windows, size: int) -> Tensor:
     columns = left + torch.where(flip, size - 1 - steps, steps)
     pixels = (rows[:, :, None] * stored + columns[:, None, :]).flatten()
     return faces.view(-1, 3).index_select(0, pixels).view(-1, size, size, 3).permute(0, 3, 1, 2)
-
-
-def standardize(images: Tensor, contrast: Tensor | None = None) -> Tensor:
-    """Change the contrast, then give each image mean 0 and deviation 1 over all its pixels and channels.
-
-    images (N, 3, H, W) in 0..255 -> float32 (N, 3, H, W), channels last in memory. `contrast` (N,) scales each channel
-    about its own mean (TensorFlow's `adjust_contrast`). The deviation is at least 1/sqrt(3HW) on the 0..1 scale
-    (TensorFlow's `per_image_standardization`). Both together are one affine map per channel, from its sum and sum of
-    squares. A brightness shift before them would cancel exactly, so LMT `data.py`'s random_brightness needs no
-    arithmetic here.
-    """
-    pixels = images.permute(0, 2, 3, 1)
-    result = torch.empty(pixels.shape, device=images.device)
-    factor = torch.ones(len(images)) if contrast is None else contrast
-    factor = factor.to(images.device)[:, None]
-    step = AT_ONCE if images.device.type == "cpu" else len(images)
-    for part in (slice(start, start + step) for start in range(0, len(images), step)):
-        _standardize(result[part].copy_(pixels[part]), factor[part])
-    return result.permute(0, 3, 1, 2)
-
-
-def _standardize(x: Tensor, factor: Tensor) -> None:
-    """In place, x float32 (N, H, W, 3) and contiguous; whole rows of pixels at a time, as they vectorise."""
-    count, height, width, channels = x.shape
-    rows = x.view(count, height, width * channels)
-    sums = (y.sum(1).view(count, width, channels).sum(1) for y in (rows, rows.square()))
-    mean, square = (y / (height * width) for y in sums)
-    variance = (square - mean.square()).clamp(min=0)
-    centre = mean.mean(1, keepdim=True)
-    total = (factor.square() * variance).mean(1, keepdim=True) + (mean - centre).square().mean(1, keepdim=True)
-    deviation = total.sqrt().clamp(min=255.0 / x[0].numel() ** 0.5)
-    shift = ((mean * (1 - factor) - centre) / deviation).repeat(1, width)
-    torch.addcmul(shift[:, None], rows, (factor / deviation)[:, :, None], out=rows)
 
 
 def random_contrast(count: int, bounds: Sequence[float], generator: torch.Generator) -> Tensor:

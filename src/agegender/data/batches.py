@@ -14,17 +14,23 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, get_worker_info
 
-from agegender.data.augment import cut, random_contrast, random_windows, resize, standardize
+from agegender.data.augment import cut, random_contrast, random_windows, resize
 from agegender.data.looks import View
-from agegender.heads.softmax import NO_LABEL
+from agegender.data.preprocessing import STANDARDIZE, Preprocessing
+from agegender.heads.head import NO_LABEL
 from agegender.tasks import get_task
 
 
 class Batch(TypedDict):
-    """images float32 (N, 3, S, S); labels {task: int64 (N,), NO_LABEL where missing}; rows int64 (N,) of the table."""
+    """images float32 (N, 3, S, S); rows int64 (N,) of the table; labels and sigmas by task, in label units.
+
+    labels: float32 (N,), NO_LABEL where missing; sigmas: float32 (N,), the labels' standard deviations (1 for a face
+    without), of the tasks of which the data set names any.
+    """
 
     images: Tensor
     labels: dict[str, Tensor]
+    sigmas: dict[str, Tensor]
     rows: Tensor
 
 
@@ -43,14 +49,21 @@ class Faces:
     tasks: Sequence[str]
 
     def __post_init__(self) -> None:
-        labels = {task: self.table[get_task(task).column].fillna(NO_LABEL).to_numpy(np.int64) for task in self.tasks}
+        columns = {task: get_task(task) for task in self.tasks}
+        labels = {name: self._numbers(task.column, NO_LABEL) for name, task in columns.items()}
+        spreads = {name: task.spread_column for name, task in columns.items() if task.spread_column in self.table}
         object.__setattr__(self, "slots", self.table["slot"].to_numpy(np.int64))
-        object.__setattr__(self, "labels", {task: torch.from_numpy(values) for task, values in labels.items()})
+        object.__setattr__(self, "labels", labels)
+        object.__setattr__(self, "sigmas", {task: self._numbers(column, 1.0) for task, column in spreads.items()})
         object.__setattr__(self, "mapped", inode(self.images))
 
     slots: npt.NDArray[np.int64] = None  # type: ignore[assignment]
     labels: Mapping[str, Tensor] = None  # type: ignore[assignment]
+    sigmas: Mapping[str, Tensor] = None  # type: ignore[assignment]
     mapped: tuple[int, int] | None = None
+
+    def _numbers(self, column: str, missing: float) -> Tensor:
+        return torch.from_numpy(self.table[column].astype("Float64").fillna(missing).to_numpy(np.float32))
 
     def __getstate__(self) -> dict[str, Any]:
         """Send a loader process the name of the mapped file, not its gigabytes."""
@@ -83,7 +96,8 @@ class Faces:
 
     def batch(self, images: Tensor, rows: npt.NDArray[np.int64]) -> Batch:
         index = torch.from_numpy(rows)
-        return {"images": images, "labels": {task: v[index] for task, v in self.labels.items()}, "rows": index}
+        labels, sigmas = ({task: x[index] for task, x in each.items()} for each in (self.labels, self.sigmas))
+        return {"images": images, "labels": labels, "sigmas": sigmas, "rows": index}
 
 
 def inode(images: npt.NDArray[np.uint8] | Tensor) -> tuple[int, int] | None:
@@ -127,10 +141,12 @@ class TrainingBatches(IterableDataset[Batch]):
         steps: int,
         seed: int,
         contrast: Sequence[float] | None,
+        preprocessing: Preprocessing = STANDARDIZE,
         start: int = 0,
     ):
         self.faces, self.size, self.batch_size, self.contrast = faces, size, batch_size, contrast
         self.steps, self.seed, self.start = steps, seed, start
+        self.preprocessing = preprocessing
 
     def rows(self, step: int) -> npt.NDArray[np.int64]:
         """The rows of a step: epochs follow each other without a gap, each a fresh order of all faces."""
@@ -146,7 +162,7 @@ class TrainingBatches(IterableDataset[Batch]):
         windows = random_windows(len(rows), self.faces.images.shape[1] - self.size, generator)
         crops = cut(self.faces.stored(rows), windows, self.size)
         contrast = random_contrast(len(rows), self.contrast, generator) if self.contrast else None
-        return self.faces.batch(standardize(crops, contrast), rows)
+        return self.faces.batch(self.preprocessing(crops, contrast), rows)
 
     def __iter__(self) -> Iterator[Batch]:
         worker = get_worker_info()
@@ -174,10 +190,12 @@ class EvaluationBatches(Dataset[Batch]):
         size: int,
         batch_size: int,
         view: View = resize,
+        preprocessing: Preprocessing = STANDARDIZE,
         order: npt.NDArray[np.int64] | None = None,
         wrap: bool = False,
     ):
         self.faces, self.size, self.batch_size, self.view = faces, size, batch_size, view
+        self.preprocessing = preprocessing
         order = np.arange(len(faces.table)) if order is None else order
         count = len(order)
         self.order = np.resize(order, -(-count // batch_size) * batch_size) if wrap else order
@@ -189,7 +207,7 @@ class EvaluationBatches(Dataset[Batch]):
         if not 0 <= number < len(self):
             raise IndexError(number)
         rows = self.order[number * self.batch_size : (number + 1) * self.batch_size]
-        return self.faces.batch(standardize(self.view(self.faces.stored(rows), self.size)), rows)
+        return self.faces.batch(self.preprocessing(self.view(self.faces.stored(rows), self.size)), rows)
 
 
 def loader(batches: Dataset[Batch], workers: int) -> DataLoader[Batch]:

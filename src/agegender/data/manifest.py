@@ -7,11 +7,17 @@ from pathlib import Path
 
 import pandas as pd
 
+from agegender.data.pack import FRACTIONS, INTEGERS
 from agegender.data.protocols import apply_protocol
 from agegender.data.readers import Dropped
 from agegender.data.readers.adience import read_adience
 from agegender.data.readers.adience_lists import KINDS
+from agegender.data.readers.all_age_faces import read_all_age_faces
+from agegender.data.readers.chalearn import APPA_REAL, CHALEARN15, CHALEARN16, read_chalearn
+from agegender.data.readers.csv_table import read_csv_table
 from agegender.data.readers.fairface import read_fairface
+from agegender.data.readers.morph2 import read_morph2
+from agegender.data.readers.scut_fbp5500 import read_scut_fbp5500
 from agegender.data.readers.utkface import read_utkface
 from agegender.data.source import Source, open_source
 from agegender.errors import UserError
@@ -22,18 +28,26 @@ READERS: dict[str, Callable[..., tuple[pd.DataFrame, Dropped]]] = {
     "generated": lambda root, **options: (read_adience(root, official=False, **options), {}),
     "utkface": read_utkface,
     "fairface": read_fairface,
+    "chalearn15": lambda root: read_chalearn(root, CHALEARN15),
+    "chalearn16": lambda root: read_chalearn(root, CHALEARN16),
+    "appa_real": lambda root: read_chalearn(root, APPA_REAL),
+    "morph2": read_morph2,
+    "all_age_faces": read_all_age_faces,
+    "scut_fbp5500": read_scut_fbp5500,
+    "csv": read_csv_table,
 }
 
 # What makes two data sets the same: faces, where known their bytes, labels and folds; not where a row was found.
 LISTS = [f"lists_{kind}" for kind in KINDS]
-TEXT = ["age_label", "gender_label", "image", *LISTS, "race", "sha256", "subject"]
-DEFINING = sorted(["age_decades", "age_group", "age_years", "fold", "gender", *TEXT])
+TEXT = ["age_label", "gender_label", "image", *LISTS, "race", "sha256", "split", "subject"]
+DEFINING = sorted([*INTEGERS, *FRACTIONS, *TEXT])
 
 
 def read_rows(dataset: str, root: Path | str, **options: str | None) -> tuple[pd.DataFrame, Dropped]:
     """Read all rows of a data set and what its reader dropped (reason -> names).
 
-    `options` are the reader's own: `variant` and `lists` of Adience, `groups` of UTKFace, `labels` of FairFace.
+    `options` are the reader's own: `variant` and `lists` of Adience, `groups` of UTKFace, `labels` of FairFace,
+    `variant` of All-Age-Faces, `table` of csv.
     UserError for an unknown data set or bad data.
     """
     if dataset not in READERS:
@@ -52,13 +66,14 @@ def read_manifest(
 ) -> pd.DataFrame:
     """Read the manifest of a data set: one row per face.
 
-    `dataset` is "adience", "generated", "utkface" or "fairface", `root` its folder or .zip. Without a protocol all
-    rows, labelled by the plainest rule (Adience: labels that are exactly one of the eight groups; UTKFace: the
-    partition of years); with one, the rows that count, or a `fraction` of them (UTKFace, FairFace). `options` as in
-    `read_rows`.
+    `dataset` is one of `READERS`, `root` its folder or .zip. Without a protocol all rows, labelled by the plainest rule
+    (Adience: labels that are exactly one of the eight groups; sets with years: the partition of years); with one, the
+    rows that count, or a `fraction` of them (not of Adience). `options` as in `read_rows`.
 
     Columns: image (relative to root, POSIX), subject (string or <NA>), fold 0..4, age_group 0..7, age_years, gender
-    (0 m, 1 f), row, and the reader's own, such as FairFace's age_decades 0..8; integers are nullable (Int64).
+    (0 m, 1 f), row, and the reader's own, such as FairFace's age_decades 0..8. Integers are nullable (Int64); Float64
+    are age_years where some are fractions, attractiveness 1..5, and the standard deviations age_years_sd and
+    attractiveness_sd.
     UserError for bad data, an unfit protocol and, with `require_images`, missing images.
     """
     rows, _ = read_rows(dataset, root, **options)
@@ -86,9 +101,17 @@ def missing_images(rows: pd.DataFrame, source: Source) -> list[str]:
 def digest(rows: pd.DataFrame, **extra: object) -> str:
     """Return the sha256 (hex) of the data that `rows` define, in their order, and of `extra` (JSON values).
 
-    Hashed is a CSV of the columns of `DEFINING` that are there; it does not depend on pandas' version or on dtypes.
+    Hashed is a CSV of the columns of `DEFINING` that are there; it does not depend on pandas' version or on dtypes. A
+    whole number is written as 30, any other as the shortest decimal that gives it back.
     """
     columns = rows.filter(DEFINING)
-    numbers = columns.columns.difference(TEXT)
-    table = columns.astype(dict.fromkeys(numbers, "Int64")).astype("string").to_csv(index=False, lineterminator="\n")
+    numbers = {name: _exactly(columns[name]) for name in columns.columns.difference(TEXT)}
+    table = columns.assign(**numbers).astype("string").to_csv(index=False, lineterminator="\n")
     return hashlib.sha256(f"{json.dumps(extra, sort_keys=True)}\n{table}".encode()).hexdigest()
+
+
+def _exactly(numbers: pd.Series) -> pd.Series:
+    floats = numbers.astype("Float64")
+    if (floats.dropna() % 1 == 0).all():
+        return floats.astype("Int64")
+    return floats.map(lambda value: str(int(value)) if value % 1 == 0 else repr(float(value)), na_action="ignore")

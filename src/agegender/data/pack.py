@@ -21,7 +21,8 @@ from agegender.errors import UserError
 
 FORMAT = 1  # of the folder; part of every digest
 MANIFEST, INFO, MISSING = "manifest.csv", "pack.json", "missing.csv"
-INTEGERS = ("fold", "age_group", "age_years", "age_decades", "gender")
+INTEGERS = ("fold", "age_group", "age_years", "age_decades", "gender")  # age_years: where all of them are whole
+FRACTIONS = ("age_years_sd", "attractiveness", "attractiveness_sd")
 
 
 @dataclass(frozen=True)
@@ -110,8 +111,16 @@ def _map_images(folder: Path) -> npt.NDArray[np.uint8]:
 def _read_rows(folder: Path) -> pd.DataFrame:
     """Read manifest.csv with the manifest's types. An empty text is text, but for a subject it means unknown."""
     rows = pd.read_csv(folder / MANIFEST, dtype="string", keep_default_na=False)
-    integers = {name: rows[name].replace("", pd.NA).astype("Int64") for name in INTEGERS if name in rows}
-    return rows.assign(**integers, subject=rows["subject"].replace("", pd.NA), slot=rows["slot"].astype("int64"))
+    numbers = {name: _numbers(rows[name]) for name in (*INTEGERS, *FRACTIONS) if name in rows}
+    return rows.assign(**numbers, subject=rows["subject"].replace("", pd.NA), slot=rows["slot"].astype("int64"))
+
+
+def _numbers(values: pd.Series) -> pd.Series:
+    """Read a column of numbers: Float64 by its name or where one is written with a point, else Int64."""
+    if values.name not in FRACTIONS and not values.str.contains(".", regex=False).any():
+        return values.replace("", pd.NA).astype("Int64")
+    floats = [float(value) if value else None for value in values]  # Python's own parser: exact to the last bit
+    return pd.Series(pd.array(floats, dtype="Float64"), index=values.index)
 
 
 def file_hash(path: Path) -> str:

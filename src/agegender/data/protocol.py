@@ -18,7 +18,10 @@ class Protocol:
     `stratum` there are none. `lists` is the manifest's column of the authors' lists where these say which rows count
     and which part they stand in. `variant` is the image folder of Adience that published results under the protocol
     were measured on, where known. `counts` are the published counts, in the form of `counts.count`. `tests_as` names
-    the protocol that tests the same faces and differs in training only: its published numbers compare.
+    the protocol that tests the same faces and differs in training only: its published numbers compare. `requires` is a
+    column that a manifest may lack or leave empty, and without which the protocol cannot read it. With
+    `shares_subjects` who a face shows is set aside: a person may stand in training and test, as in papers that split by
+    image.
     """
 
     name: str
@@ -37,3 +40,5 @@ class Protocol:
     folds: int = FOLDS
     fold: Callable[[pd.DataFrame], pd.Series] = lambda rows: rows["fold"]
     stratum: Callable[[pd.DataFrame], pd.Series] | None = None
+    requires: str | None = None
+    shares_subjects: bool = False

@@ -5,15 +5,12 @@ import pandas as pd
 from agegender.data.adience_protocols import ADIENCE_PROTOCOLS
 from agegender.data.counts import check_counts
 from agegender.data.labels import group_of_years
+from agegender.data.measured_protocols import MEASURED_PROTOCOLS, UTKFACE_YEARS, partition
 from agegender.data.protocol import Protocol
 from agegender.data.readers.fairface import FOLD_RULE
 from agegender.data.splits import first_share
 from agegender.errors import UserError
 from agegender.tasks import get_task
-
-
-def _partition(rows: pd.DataFrame) -> pd.Series:
-    return group_of_years(rows["age_years"], "partition")
 
 
 def _decades(rows: pd.DataFrame) -> pd.Series:
@@ -31,7 +28,7 @@ PROTOCOLS: dict[str, Protocol] = {
             description="faces whose age lies in one of Adience's eight ranges, other ages do not count; subjects are "
             "unknown, so a person may stand in several folds",
             age_group=lambda rows: group_of_years(rows["age_years"], "exact"),
-            stratum=_partition,
+            stratum=partition,
         ),
         Protocol(
             name="utkface_partition",
@@ -39,9 +36,10 @@ PROTOCOLS: dict[str, Protocol] = {
             version=1,
             description="every face; age groups start at 0, 4, 7, 14, 24, 36, 46, 57 years; subjects are "
             "unknown, so a person may stand in several folds",
-            age_group=_partition,
-            stratum=_partition,
+            age_group=partition,
+            stratum=partition,
         ),
+        UTKFACE_YEARS,
         Protocol(
             name="fairface_folds",
             datasets=("fairface",),
@@ -69,6 +67,7 @@ PROTOCOLS: dict[str, Protocol] = {
             stratum=_decades,
             counts={"distinct": (97698,)},  # and 10,954 rows of fairface_label_val.csv
         ),
+        *MEASURED_PROTOCOLS,
     )
 }
 
@@ -88,7 +87,7 @@ def apply_protocol(
 ) -> pd.DataFrame:
     """Return the rows of a data set's full manifest that count, with age groups and folds read by the protocol's rules.
 
-    `fraction` (UTKFace and FairFace, 0 < fraction <= 1) keeps the first ceil(fraction x n) rows of every (fold, age
+    `fraction` (0 < fraction <= 1, not on Adience) keeps the first ceil(fraction x n) rows of every (fold, age
     stratum, gender) in the order of `rank_in_strata`: smaller fractions are subsets of larger ones. On `adience`
     the counts are compared with the published lists, unless the manifest is known to be `partial` (rows of missing
     images taken out). Where the protocol has `lists`, only the rows they name are kept, and a column `listed` names
@@ -96,11 +95,18 @@ def apply_protocol(
     unfit protocol, for lists that were not read and for a fraction out of range.
     """
     protocol = get_protocol(name, dataset)
+    if not _has(manifest, protocol.requires):
+        raise UserError(
+            f"protocol {name} needs the column {protocol.requires}, which this data set leaves out: choose from "
+            f"{', '.join(fitting(manifest, dataset))}"
+        )
     rows = manifest.drop_duplicates("image") if protocol.distinct else manifest
     if protocol.lists is not None:
         rows = _listed(rows, protocol.lists, name)
     rows = rows.assign(**{get_task(protocol.age_task).column: protocol.age_group(rows), "fold": protocol.fold(rows)})
     rows = rows[rows["fold"].notna()]
+    if protocol.shares_subjects:
+        rows = rows.assign(subject=pd.Series(pd.NA, index=rows.index, dtype="string"))
     labelled = rows[list(protocol.labels)].notna()
     rows = rows[labelled.all(axis=1) if protocol.complete else labelled.any(axis=1)]
     if dataset == "adience" and not partial:
@@ -111,12 +117,18 @@ def apply_protocol(
 
 
 def fitting(manifest: pd.DataFrame, dataset: str) -> list[str]:
-    """Name the protocols that can read this manifest: those of its data set, of which lists, if any, were read."""
+    """Name the protocols that can read this manifest: those of its data set whose lists and column are there."""
     return [
         name
         for name, protocol in PROTOCOLS.items()
-        if dataset in protocol.datasets and (protocol.lists is None or protocol.lists in manifest)
+        if dataset in protocol.datasets
+        and (protocol.lists is None or protocol.lists in manifest)
+        and _has(manifest, protocol.requires)
     ]
+
+
+def _has(manifest: pd.DataFrame, column: str | None) -> bool:
+    return column is None or (column in manifest and bool(manifest[column].notna().any()))
 
 
 def _listed(rows: pd.DataFrame, column: str, name: str) -> pd.DataFrame:

@@ -1,6 +1,7 @@
 """Training, validation and test parts of a fold, and the fixed orders that every split of the suite is drawn from."""
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Callable
 
 import pandas as pd
@@ -18,8 +19,11 @@ def rank_in_strata(rows: pd.DataFrame, strata: list[str], salt: str = "") -> pd.
     The stem is the name without folders and suffixes, so re-encoded copies of a face keep their rank. The index of
     `rows` must be unique; a missing value in a column of `strata` counts as a value.
     """
-    stems = rows["image"].str.extract(r"([^/.\s]*)[^/]*$", expand=False)
-    order = pd.DataFrame({"key": _md5(stems, salt), "image": rows["image"]}).sort_values(["key", "image"]).index
+    order = (
+        pd.DataFrame({"key": _md5(_stems(rows["image"]), salt), "image": rows["image"]})
+        .sort_values(["key", "image"])
+        .index
+    )
     return rows.loc[order].groupby(strata, dropna=False, sort=False).cumcount().reindex(rows.index)
 
 
@@ -28,6 +32,44 @@ def first_share(rows: pd.DataFrame, strata: list[str], share: float, salt: str =
     sizes = rows.groupby(strata, dropna=False)["image"].transform("size")
     # The margin keeps a product such as .07 x 100 = 7.000000000000001 from becoming 8 rows.
     return rank_in_strata(rows, strata, salt) < share * sizes - 1e-9
+
+
+def deal_folds(rows: pd.DataFrame, strata: list[str]) -> pd.Series:
+    """Deal whole subjects to folds 0..4 (Int64); a face of no known subject is dealt for itself.
+
+    The subject with most faces first, then in the order of the md5 of its name (of a face alone: of its stem): each
+    goes where the stratum of its first face has fewest faces so far, then where there are fewest faces, then to the
+    lowest fold. Neither the order of the rows nor the suffix of an image matters.
+    """
+    known = rows["subject"].notna()
+    faces = pd.DataFrame(
+        {
+            "unit": ("subject " + rows["subject"]).where(known, "face " + rows["image"]),
+            "name": rows["subject"].where(known, _stems(rows["image"])),
+            "image": rows["image"],
+            "stratum": rows[strata].astype("string").fillna("").agg("/".join, axis=1),
+        }
+    ).sort_values("image")
+    units = faces.groupby("unit").agg(name=("name", "first"), stratum=("stratum", "first"), size=("unit", "size"))
+    units = units.assign(key=_md5(units["name"], "")).reset_index()
+    folds: dict[str, int] = {}
+    total, within = [0] * FOLDS, defaultdict[str, list[int]](lambda: [0] * FOLDS)
+    order = units.sort_values(["size", "key", "unit"], ascending=[False, True, True])
+    for unit, stratum, size in order[["unit", "stratum", "size"]].itertuples(index=False):
+        here = within[stratum]
+        fold = min(range(FOLDS), key=lambda fold: (here[fold], total[fold], fold))
+        here[fold], total[fold], folds[unit] = here[fold] + size, total[fold] + size, fold
+    return faces["unit"].map(folds).astype("Int64").reindex(rows.index)
+
+
+def tested_first(parts: pd.Series) -> pd.Series:
+    """Return the only fold of published parts (Int64): 0 tests, -1 trains; the parts are train, val, test.
+
+    Tested are the faces of `test`, or of `val` where there is no `test`; `val` trains otherwise, and validation is
+    drawn anew from all that train.
+    """
+    tested = "test" if (parts == "test").any() else "val"
+    return (parts == tested).map({True: 0, False: -1}).astype("Int64")
 
 
 def split(rows: pd.DataFrame, fold: int, *, validation: float = 0.1, rule: str = "by_subject") -> pd.DataFrame:
@@ -174,6 +216,10 @@ def _draw_subjects(subjects: pd.Series, share: float, salt: str) -> pd.Series:
     sizes = sizes.assign(key=_md5(sizes["subject"], salt)).sort_values("key")
     before = sizes["rows"].cumsum() - sizes["rows"]
     return sizes["subject"][before < share * len(subjects)]
+
+
+def _stems(images: pd.Series) -> pd.Series:
+    return images.str.extract(r"([^/.\s]*)[^/]*$", expand=False)
 
 
 def _md5(names: pd.Series, salt: str) -> pd.Series:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 
+from agegender.data.preprocessing import Preprocessing
 from agegender.environment import version
 from agegender.prediction.trained import Trained
 from agegender.tasks import get_task
@@ -17,14 +18,14 @@ LOOKS = {
 
 def describe(trained: Trained, statistics: str) -> Mapping[str, str]:
     """Return the metadata of a run's file, words by name; `preprocessing` and `outputs` are JSON."""
-    side = trained.input_size
+    side, channels = trained.input_size, ", ".join(trained.preprocessing.channels)
     preprocessing = {
         "face": f"a crop as in {trained.data}, RGB, resized to {trained.stored_size} x {trained.stored_size}, 0..255",
         "look": f"{trained.evaluation.look}: {LOOKS[trained.evaluation.look]}",
         "resize": f"to {side} x {side}, bilinear, pixel i from coordinate i * {trained.stored_size} / {side}, no "
         "half-pixel centres, no antialiasing (TensorFlow 1 resize_images); crops are cut without resizing",
-        "standardize": f"each image: (x - mean) / max(deviation, 255 / sqrt({3 * side * side})) over all its values",
-        "layout": f"float32 (1, 3, {side}, {side}), channels R, G, B",
+        **_numbers(trained.preprocessing, side),
+        "layout": f"float32 (1, 3, {side}, {side}), channels {channels}",
     }
     outputs = [
         {"task": task, "meaning": get_task(task).title, "labels": list(get_task(task).labels), "values": "logits"}
@@ -38,3 +39,16 @@ def describe(trained: Trained, statistics: str) -> Mapping[str, str]:
         "outputs": json.dumps(outputs),
         "intended_use": "research on small networks; answers are guesses at annotators' labels, not facts about people",
     }
+
+
+def _numbers(preprocessing: Preprocessing, side: int) -> Mapping[str, str]:
+    """What is done to the values 0..255 of a face of `side` pixels."""
+    if preprocessing.mean is None:
+        smallest = f"255 / sqrt({3 * side * side})"
+        return {"standardize": f"each image: (x - mean) / max(deviation, {smallest}) over all its values"}
+    words = (
+        f"(x / {preprocessing.divisor:g} - {mean}) / {deviation}"
+        for mean, deviation in zip(preprocessing.mean, preprocessing.deviation, strict=True)
+    )
+    named = (f"{channel}: {word}" for channel, word in zip(preprocessing.channels, words, strict=True))
+    return {"normalize": f"each pixel: {'; '.join(named)}"}

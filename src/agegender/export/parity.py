@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
-from agegender.data.augment import standardize
 from agegender.data.batches import Faces
-from agegender.data.looks import get_look
-from agegender.heads.softmax import NO_LABEL
+from agegender.heads.head import NO_LABEL
 from agegender.runtimes.runtime import Logits, Session
 from agegender.statistics import paired_bootstrap
 
@@ -52,13 +50,16 @@ class TaskParity:
 
 @torch.inference_mode()
 def answers(
-    network: nn.Module, session: Session, faces: Faces, size: int, look: str
+    network: nn.Module, session: Session, faces: Faces, seen: Callable[[Tensor], Tensor]
 ) -> list[tuple[NDArray[np.float32], ...]]:
-    """Return per task the logits (N, K) of torch and of the file for the first view of each face, one face a call."""
-    model, view = Logits(network.eval()), get_look(look)[0]
+    """Return per task the logits (N, K) of torch and of the file, one face a call.
+
+    `seen` makes of stored faces, uint8 (N, S, S, 3), what the network reads, float32 (N, 3, S, S).
+    """
+    model = Logits(network.eval())
     pairs: list[list[tuple[NDArray[np.float32], NDArray[np.float32]]]] = []
     for row in range(len(faces.table)):
-        image = standardize(view(faces.stored(np.array([row])), size)).contiguous()
+        image = seen(faces.stored(np.array([row])))
         theirs = session(image.numpy())
         pairs.append([(ours.numpy()[0], other[0]) for ours, other in zip(model(image), theirs, strict=True)])
     return [tuple(np.stack(side) for side in zip(*task, strict=True)) for task in zip(*pairs, strict=True)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from math import nan
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +14,6 @@ import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from agegender.data.augment import standardize
 from agegender.data.batches import Faces
 from agegender.data.looks import get_look
 from agegender.errors import UserError
@@ -59,13 +59,13 @@ def export(run: RunFolder, form: str, precision: str, statistics: str | None, fo
     name = f"{trained.identity}-{precision}" + (f"-{statistics}" if statistics else "")
     # Beside where the files are to stand, so that each gets there whole or not at all.
     beside = next(place for place in (folder, *folder.parents) if place.is_dir())
-    with tempfile.TemporaryDirectory(dir=beside, prefix=".partial-") as partial:
-        file = Path(partial) / f"{name}{runtime.suffix}"
+    with tempfile.TemporaryDirectory(dir=beside, prefix=".partial-") as unfinished:
+        file = Path(unfinished) / f"{name}{runtime.suffix}"
         calibration = _images(trained, some(parts["train"], CALIBRATION)) if precision == "int8" else ()
         example = _images(trained, some(parts["test"], 1))[0]
         runtime.convert(Conversion(Logits(trained.network), example, precision, calibration, metadata), file)
         faces = some(parts["test"], FACES)
-        logits = answers(trained.network, runtime.open(file, 1), faces, trained.input_size, trained.evaluation.look)
+        logits = answers(trained.network, runtime.open(file, 1), faces, partial(_seen, trained))
         parity = {task: compare(task, faces, *both) for task, both in zip(trained.network.heads, logits, strict=True)}
         if precision == "float32" and (problems := failures(parity)):
             raise UserError(f"the {form} file of {run.identity} is not the network that was trained ({problems[0]})")
@@ -105,9 +105,13 @@ def _faces(config: DictConfig, run: RunFolder) -> dict[str, Faces]:
 
 
 def _images(trained: Trained, faces: Faces) -> list[torch.Tensor]:
+    return list(torch.split(_seen(trained, faces.stored(np.arange(len(faces.table)))), 1))
+
+
+def _seen(trained: Trained, stored: torch.Tensor) -> torch.Tensor:
+    """What the network reads of faces uint8 (N, S, S, 3): the first view of its look, in torch's default layout."""
     view = get_look(trained.evaluation.look)[0]
-    stored = faces.stored(np.arange(len(faces.table)))
-    return [image.contiguous() for image in torch.split(standardize(view(stored, trained.input_size)), 1)]
+    return trained.preprocessing(view(stored, trained.input_size)).contiguous()
 
 
 def _departure(

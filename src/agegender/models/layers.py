@@ -53,6 +53,30 @@ class BetaBatchNorm2d(nn.BatchNorm2d):
         return F.batch_norm(x, None, None, None, self.bias, training=True, eps=self.eps)
 
 
+def caffe_norm(channels: int) -> LocalResponseNorm:
+    """Build Caffe's LRN layer with `local_size` 5, `alpha` 1e-4, `beta` 0.75, as GilNet and CaffeNet have it.
+
+    Caffe divides alpha by the window: `alpha_over_size` in `src/caffe/layers/lrn_layer.cpp`.
+    """
+    return LocalResponseNorm(channels, radius=2, alpha=1e-4 / 5)
+
+
+def caffe_pool() -> nn.MaxPool2d:
+    """Build Caffe's max pooling of 3x3 at stride 2, which rounds the size of the map up."""
+    return nn.MaxPool2d(3, stride=2, ceil_mode=True)
+
+
+def gaussian_conv(
+    inputs: int, outputs: int, kernel: int, *, bias: float | None, stride: int = 1, padding: int = 0, groups: int = 1
+) -> nn.Conv2d:
+    """Build a convolution of Caffe's or Levi and Hassner's networks: weights N(0, 0.01), a constant bias or None."""
+    conv = nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups, bias=bias is not None)
+    nn.init.normal_(conv.weight, std=0.01)
+    if bias is not None:
+        nn.init.constant_(conv.bias, bias)  # type: ignore[arg-type]
+    return conv
+
+
 def xavier(conv: nn.Conv2d) -> nn.Conv2d:
     """Give a convolution with bias the initial values of LMT `model.py`: Xavier's uniform weights, biases 0."""
     nn.init.xavier_uniform_(conv.weight)
@@ -61,7 +85,7 @@ def xavier(conv: nn.Conv2d) -> nn.Conv2d:
 
 
 def classifier(features: int, width: int, dropout: float) -> nn.Sequential:
-    """Build the Levi-Hassner family's two fully connected layers: weights N(0, 0.005), bias 1 (LMT `model.py`)."""
+    """Build two fully connected layers: weights N(0, 0.005), bias 1 (LMT `model.py`; Caffe's fc6, fc7)."""
     layers: list[nn.Module] = [nn.Flatten()]
     for inputs in (features, width):
         linear = nn.Linear(inputs, width)

@@ -1,34 +1,65 @@
-"""The Levi-Hassner network as the TensorFlow ports have it: dpressel/rude-carnie and ivclab/agegenderLMTCNN `model.py`.
+"""The Levi-Hassner network: in Caffe as published (GilNet), and as the TensorFlow ports have it.
 
-It is not the Caffe network of the paper (`gilnet`): floor pooling leaves a 6x6 map and the LRN window is 11 channels.
+They are two networks. Caffe rounds the size of pooled maps up, which leaves a 7x7 map where the ports have 6x6, and its
+LRN reads 5 channels with alpha divided by 5, theirs 11 channels with alpha whole.
 """
 
 from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from agegender.models.layers import BetaBatchNorm2d, LocalResponseNorm, classifier
+from agegender.models.layers import (
+    BetaBatchNorm2d,
+    LocalResponseNorm,
+    caffe_norm,
+    caffe_pool,
+    classifier,
+    gaussian_conv,
+)
 from agegender.modes import Mode
 
 
 class LeviHassner(nn.Module):
-    """The trunk, three convolution blocks and two full layers: (N, 3, 227, 227) standardised RGB -> (N, 512)."""
+    """The trunk, three convolution blocks and two full layers: (N, 3, 227, 227) -> (N, 512).
+
+    `side` is that of the last map, of 384 channels.
+    """
 
     input_size = 227
     features = 512
 
-    def __init__(self, blocks: Sequence[nn.Module], dropout: float):
+    def __init__(self, blocks: Sequence[nn.Module], side: int, dropout: float):
         super().__init__()
         self.block1, self.block2, self.block3 = blocks
-        self.classifier = classifier(384 * 6 * 6, self.features, dropout)
+        self.classifier = classifier(384 * side * side, self.features, dropout)
 
     def forward(self, images: Tensor) -> Tensor:
         features: Tensor = self.classifier(self.block3(self.block2(self.block1(images))))
         return features
 
 
+def gilnet(dropout: float = 0.0) -> LeviHassner:
+    """Build the paper's Caffe network: GilLevi/AgeGenderDeepLearning `*_net_definitions/train_val_*.prototxt`.
+
+    It reads BGR in 0..255 less a mean (`conf/preprocessing/caffe.yaml`). That the authors' last layer learns at ten
+    times the rate, its bias at twenty times, belongs to their training and is not done here.
+    """
+    conv1 = gaussian_conv(3, 96, 7, bias=0.0, stride=4)
+    conv2 = gaussian_conv(96, 256, 5, bias=1.0, padding=2)
+    conv3 = gaussian_conv(256, 384, 3, bias=0.0, padding=1)
+    blocks = (
+        nn.Sequential(conv1, nn.ReLU(), caffe_pool(), caffe_norm(96)),
+        nn.Sequential(conv2, nn.ReLU(), caffe_pool(), caffe_norm(256)),
+        nn.Sequential(conv3, nn.ReLU(), caffe_pool()),
+    )
+    return LeviHassner(blocks, 7, dropout)
+
+
 def levi_hassner_tf(dropout: float = 0.0) -> LeviHassner:
-    """Build the ports' default network, `levi_hassner`: local response normalisation after the first two pools."""
+    """Build the ports' default network: `levi_hassner` in dpressel/rude-carnie and ivclab/agegenderLMTCNN `model.py`.
+
+    It reads standardised RGB, and normalises local responses after the first two pools.
+    """
     conv1 = gaussian_conv(3, 96, 7, bias=0.0, stride=4)
     conv2 = gaussian_conv(96, 256, 5, bias=1.0, padding=2)
     conv3 = gaussian_conv(256, 384, 3, bias=0.0, padding=1)
@@ -37,7 +68,7 @@ def levi_hassner_tf(dropout: float = 0.0) -> LeviHassner:
         nn.Sequential(conv2, nn.ReLU(), nn.MaxPool2d(3, stride=2), LocalResponseNorm(256)),
         nn.Sequential(conv3, nn.ReLU(), nn.MaxPool2d(3, stride=2)),
     )
-    return LeviHassner(blocks, dropout)
+    return LeviHassner(blocks, 6, dropout)
 
 
 def levi_hassner_bn(mode: Mode, dropout: float = 0.0) -> LeviHassner:
@@ -55,15 +86,4 @@ def levi_hassner_bn(mode: Mode, dropout: float = 0.0) -> LeviHassner:
         nn.Sequential(conv, norm, nn.ReLU(), nn.MaxPool2d(3, stride=2))
         for conv, norm in zip((conv1, conv2, conv3), norms, strict=True)
     ]
-    return LeviHassner(blocks, dropout)
-
-
-def gaussian_conv(
-    inputs: int, outputs: int, kernel: int, *, bias: float | None, stride: int = 1, padding: int = 0
-) -> nn.Conv2d:
-    """Build a convolution with the authors' initialisers: weights N(0, 0.01), a constant bias or (None) no bias."""
-    conv = nn.Conv2d(inputs, outputs, kernel, stride, padding, bias=bias is not None)
-    nn.init.normal_(conv.weight, std=0.01)
-    if bias is not None:
-        nn.init.constant_(conv.bias, bias)  # type: ignore[arg-type]
-    return conv
+    return LeviHassner(blocks, 6, dropout)

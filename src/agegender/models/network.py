@@ -2,16 +2,19 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from torch import Tensor, nn
 
 from agegender.errors import UserError
 from agegender.heads import create_head
+from agegender.models.caffenet import CaffeNet
 from agegender.models.inception_v3 import inception_v3
-from agegender.models.levi_hassner import levi_hassner_bn, levi_hassner_tf
+from agegender.models.levi_hassner import gilnet, levi_hassner_bn, levi_hassner_tf
 from agegender.models.lmtcnn import LMTCNN
 from agegender.models.mobilenet_v1 import MobileNetV1
 from agegender.models.today import TRUNKS, today
+from agegender.models.vgg import AgeNet, VGGFace
 from agegender.modes import Mode, get_mode
 from agegender.tasks import get_task
 
@@ -33,9 +36,15 @@ BACKBONES: dict[str, Callable[[Mode, float], nn.Module]] = {
     "lmtcnn_1_1": lambda mode, dropout: LMTCNN((256, 384), mode, dropout),
     "lmtcnn_2_1": lambda mode, dropout: LMTCNN((512, 384), mode, dropout),
     "mobilenet_v1": MobileNetV1,
-    "levi_hassner_tf": lambda _, dropout: levi_hassner_tf(dropout),  # no batch norm: one function in both modes
+    # Those that do not ask for the mode are one function in both: no batch norm, or torch's own.
+    "gilnet": lambda _, dropout: gilnet(dropout),
+    "levi_hassner_tf": lambda _, dropout: levi_hassner_tf(dropout),
     "levi_hassner_bn": levi_hassner_bn,
     "inception_v3": inception_v3,
+    "caffenet": lambda _, dropout: CaffeNet(dropout),
+    "vgg_face": lambda _, dropout: VGGFace(dropout),
+    "thin_age": lambda _, dropout: AgeNet(32, dropout),
+    "tiny_age": lambda _, dropout: AgeNet(16, dropout),
     **{name: partial(today, name) for name in TRUNKS},
 }
 # Heads start at N(0, 0.01); over these trunks the authors cut that distribution at two deviations.
@@ -53,15 +62,16 @@ def create_model(
     mode: str = "sound",
     *,
     dropout: float = 0.0,
-    heads: Mapping[str, str] | None = None,
+    heads: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Network:
     """Build a network with fresh weights (seed torch for repeatable ones).
 
     `name` is one of `list_models()`; `tasks` one or more task names, a head each in this order; `mode` "sound" or
     "faithful" (the authors' batch norm: LMTCNN's keeps to batch statistics in evaluation too); `dropout` 0..1; `heads`
-    {task: head name}, softmax where not given.
-    The network maps images (N, 3, 227, 227), float32, RGB, each image standardised to mean 0 and deviation 1, to a
-    dictionary {task: logits (N, K)}. Raises UserError for an unknown name, task, mode or head, or no task at all.
+    {task: {"name": name of a head, its own options ...}}, softmax where not given.
+    The network maps images (N, 3, S, S), float32, of the size in `conf/model/<name>.yaml` and prepared as its systems
+    say (`data.preprocessing`; most: RGB, each image standardised to mean 0 and deviation 1), to a dictionary
+    {task: logits (N, K)}. Raises UserError for an unknown name, task, mode or head, or no task at all.
     """
     if name not in BACKBONES:
         raise UserError(f"there is no model '{name}': choose from {', '.join(BACKBONES)}")
@@ -70,7 +80,10 @@ def create_model(
     backbone = BACKBONES[name](get_mode(mode), dropout)
     features: int = backbone.features  # type: ignore[assignment]
     chosen = heads or {}
-    created = {task: create_head(chosen.get(task, "softmax"), features, get_task(task)) for task in tasks}
+    created = {
+        task: create_head(**{"name": "softmax", **chosen.get(task, {})}, features=features, task=get_task(task))
+        for task in tasks
+    }
     if name in TRUNCATED_HEADS:
         for head in created.values():
             nn.init.trunc_normal_(head.weight, std=0.01, a=-0.02, b=0.02)

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from agegender.data.augment import standardize
 from agegender.data.looks import get_look
 from agegender.prediction.pictures import Box, Face
 from agegender.prediction.trained import Trained
@@ -72,7 +71,7 @@ def _posteriors(trained: Trained, faces: torch.Tensor) -> dict[str, torch.Tensor
     views = get_look(trained.evaluation.look)
     total: dict[str, torch.Tensor] = {}
     for view in views:
-        images = standardize(view(faces, trained.input_size))
+        images = trained.preprocessing(view(faces, trained.input_size))
         with torch.autocast(faces.device.type, torch.bfloat16, enabled=trained.precision == "bf16-mixed"):
             logits = trained.network(images)
         for task, x in logits.items():

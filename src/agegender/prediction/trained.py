@@ -7,12 +7,13 @@ from omegaconf import DictConfig, OmegaConf
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from agegender.data.preprocessing import Preprocessing
 from agegender.errors import UserError
 from agegender.models.layers import BetaBatchNorm2d
 from agegender.models.network import Network
 from agegender.modes import Evaluation
 from agegender.runs import RunFolder
-from agegender.settings import evaluation_of
+from agegender.settings import evaluation_of, preprocessing_of
 from agegender.training.evaluate import set_statistics
 from agegender.training.fit import build_network
 
@@ -27,6 +28,7 @@ class Trained:
     evaluation: Evaluation
     stored_size: int  # pixels; what an image file is resized to before the look
     input_size: int
+    preprocessing: Preprocessing
     precision: str
     seed: int
 
@@ -94,6 +96,7 @@ def load(folder: RunFolder) -> Trained:
         evaluation,
         config.data.size,
         config.system.model.input_size,
+        preprocessing_of(config),
         config.precision,
         config.seed,
     )

@@ -34,8 +34,8 @@ def _shortfalls(config: DictConfig, pack: Pack) -> list[str]:
         found.append(f"{fraction:.0%} of every stratum of fold, age group and annotated gender")
     if (half := config.protocol.get("half")) is not None:
         found.append(f"trained on half {half} of the faces outside the test fold")
-    if config.data.name == "fairface":
-        faces = len(apply_protocol(pack.manifest, config.protocol.name, "fairface"))
+    if config.data.name not in ("adience", "generated") and "distinct" in protocol.counts:
+        faces = len(apply_protocol(pack.manifest, config.protocol.name, config.data.name))
         (published,) = protocol.counts["distinct"]
         if faces < published:
             found.append(f"{faces:,} of {published:,} published faces")

@@ -47,15 +47,15 @@ def draw_curves(table: Table, columns: Sequence[Column]) -> Figure:
             _draw_line(axes, column, title, rows, _STYLES[number % len(_STYLES)])
         majority = table.baseline.cells.get(column.metric)
         if majority and majority.folds:
-            axes.axhline(_shown(majority.mean, column), color="0.5", linestyle="--", label=table.baseline.title)
+            axes.axhline(column.scale * majority.mean, color="0.5", linestyle="--", label=table.baseline.title)
         axes.set_xscale("log")
         counts = sorted({round(_mean_faces(row)) for rows in curves(table).values() for row in rows})
         axes.set_xticks(counts)
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(FuncFormatter(lambda count, _: f"{count:,.0f}"))
         axes.set_xlabel("training faces of a fold", fontsize=_TEXT)
-        unit = column.unit or "% of the fold's test faces"
-        axes.set_title(f"{column.title}, {unit}", fontsize=_TEXT, loc="right")
+        title = f"{column.title}, {column.unit}" if column.unit else column.title
+        axes.set_title(f"{title} of the fold's test faces", fontsize=_TEXT, loc="right")
         axes.grid(color="0.85")
         axes.set_axisbelow(True)
     handles, labels = panels[0].get_legend_handles_labels()
@@ -68,18 +68,14 @@ def _draw_line(axes: Axes, column: Column, title: str, rows: Sequence[Row], styl
     cells = [row.cells[column.metric] for row in rows]
     missing = sum(cell.expected - cell.done for cell in cells)
     label = f"{title}, {missing} runs missing" if missing else title
-    means = [_shown(cell.mean, column) for cell in cells]
+    means = [column.scale * cell.mean for cell in cells]
     axes.plot([_mean_faces(row) for row in rows], means, label=label, markersize=8, markerfacecolor="none", **style)
     for row, cell in zip(rows, cells, strict=True):
         folds = [fold for fold in cell.folds if fold in row.training_faces]
-        values = [_shown(cell.folds[fold], column) for fold in folds]
+        values = [column.scale * cell.folds[fold] for fold in folds]
         faces = [row.training_faces[fold] for fold in folds]
         axes.plot(faces, values, linestyle="none", markersize=4, alpha=0.5, **style)
 
 
 def _mean_faces(row: Row) -> float:
     return sum(row.training_faces.values()) / len(row.training_faces)
-
-
-def _shown(value: float, column: Column) -> float:
-    return value if column.unit else 100 * value

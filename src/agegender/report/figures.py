@@ -10,7 +10,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from agegender.report.cells import COLUMNS, HEADLINES, Column
+from agegender.report.answers import draw_answers, folds_in
+from agegender.report.cells import HEADLINES, Column
 from agegender.report.curve import draw_curves, has_curves
 from agegender.report.pareto import draw_pareto, pareto_columns
 from agegender.report.table import Row, Table
@@ -43,13 +44,14 @@ def draw_figures(table: Table) -> dict[str, tuple[str, Figure]]:
         title = f"{column.title} against latency"
         figures[f"pareto_{column.metric}.png"] = (title, draw_pareto(table, column))
     if any(each.folds for row in table.rows for each in row.differences.values()):
-        figures["differences.png"] = ("What the evaluation changes", _draw_differences(table))
+        figures["differences.png"] = (_what_differs(table), _draw_differences(table))
     for row in table.rows:
         for task, counts in row.confusion.items():
             # One system's matrix is enough; what evaluations and fewer faces change is in figures of their own.
-            if counts.sum() and not row.differences and row.training_share == 1:
+            if counts.sum() and row.training_share == 1 and not (row.variant and row.differences):
                 title = f"{row.title} ({row.mode}): {TASKS[task].title}"
-                figures[f"confusion_{row.key}_{task}.png"] = (title, _draw_confusion(row, task))
+                draw = draw_answers if TASKS[task].measured else _draw_confusion
+                figures[f"confusion_{row.key}_{task}.png"] = (title, draw(row, task))
     return figures
 
 
@@ -71,14 +73,8 @@ def _draw_confusion(row: Row, task: str) -> Figure:
     axes.set_xlabel("predicted", fontsize=_TEXT)
     axes.set_ylabel("annotated (100% in each row)", fontsize=_TEXT)
     looks = f"{counts.sum():,} faces" if len(row.seeds) == 1 else f"{counts.sum():,} answers of {len(row.seeds)} seeds"
-    axes.set_title(f"{row.title} ({row.mode})\n{TASKS[task].title}: {looks}\n{_folds_in(row, task)}", fontsize=_TEXT)
+    axes.set_title(f"{row.title} ({row.mode})\n{TASKS[task].title}: {looks}\n{folds_in(row, task)}", fontsize=_TEXT)
     return figure
-
-
-def _folds_in(row: Row, task: str) -> str:
-    cell = next(row.cells[column.metric] for column in COLUMNS if column.task == task)
-    folds = f"fold{'s' if len(cell.folds) > 1 else ''} {', '.join(map(str, cell.folds))}"
-    return folds if cell.complete else f"{folds} ({cell.done} of {cell.expected} runs)"
 
 
 def _predicting(table: Table, column: Column) -> list[Row]:
@@ -91,8 +87,11 @@ def _draw_folds(table: Table, columns: list[Column]) -> Figure:
     figure, panels = _panels([[_place(table, row, column) for row in rows[column]] for column in columns])
     for axes, column in zip(panels, columns, strict=True):
         cells = [row.cells[column.metric] for row in rows[column]]
-        _draw_signs(axes, table, [cell.folds for cell in cells], [cell.mean for cell in cells])
-        axes.set_title(f"{column.title}, % of the fold's test faces", fontsize=_TEXT, loc="right")
+        _draw_signs(axes, table, column, [cell.folds for cell in cells], [cell.mean for cell in cells])
+        title = (
+            f"{column.title}, % of the fold's test faces" if column.unit == "%" else f"{column.title}, {column.unit}"
+        )
+        axes.set_title(title, fontsize=_TEXT, loc="right")
     _add_legend(figure, panels[0])
     return figure
 
@@ -105,10 +104,11 @@ def _draw_differences(table: Table) -> Figure:
     for axes, column in zip(panels, columns, strict=True):
         found = [row.differences[column.metric] for row in rows[column]]
         axes.axvline(0, color="0.5", linewidth=1)
-        _draw_signs(axes, table, [each.folds for each in found], [each.mean for each in found])
+        _draw_signs(axes, table, column, [each.folds for each in found], [each.mean for each in found])
         for place, each in enumerate(found):
-            axes.hlines(place, 100 * each.low, 100 * each.high, color="black", linewidth=2)
-        title = f"{column.title}: points of %, against the mode's own evaluation\nbar: 95 % interval over all faces"
+            axes.hlines(place, column.scale * each.low, column.scale * each.high, color="black", linewidth=2)
+        unit = "points of %" if column.unit == "%" else column.unit
+        title = f"{column.title}: {unit}, {_what_differs(table).lower()}\nbar: 95 % interval over all faces"
         axes.set_title(title, fontsize=_TEXT, loc="right")
     _add_legend(figure, panels[0])
     return figure
@@ -129,14 +129,21 @@ def _panels(lines: list[list[str]]) -> tuple[Figure, list[Axes]]:
     return figure, panels
 
 
-def _draw_signs(axes: Axes, table: Table, folds: list[Mapping[int, float]], means: list[float]) -> None:
+def _what_differs(table: Table) -> str:
+    reference = next((row.title for row in table.rows if row.system == table.reference), "")
+    return f"Against {reference}" if reference else "Against the mode's own evaluation"
+
+
+def _draw_signs(axes: Axes, table: Table, column: Column, folds: list[Mapping[int, float]], means: list[float]) -> None:
     """Draw each line's folds, one below the other so that none hides another, and their mean; fractions in percent."""
     places = np.arange(len(folds))
     for index, fold in enumerate(table.folds):
-        values = [100 * of_fold.get(fold, nan) for of_fold in folds]
+        values = [column.scale * of_fold.get(fold, nan) for of_fold in folds]
         below = 0.12 * (index - (len(table.folds) - 1) / 2)
         axes.plot(values, places + below, label=f"fold {fold}", **_FOLD_STYLES[index % len(_FOLD_STYLES)])
-    axes.plot([100 * mean for mean in means], places, linestyle="none", label="mean of the folds", **_MEAN_STYLE)
+    axes.plot(
+        [column.scale * mean for mean in means], places, linestyle="none", label="mean of the folds", **_MEAN_STYLE
+    )
 
 
 def _add_legend(figure: Figure, axes: Axes) -> None:

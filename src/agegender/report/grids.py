@@ -14,30 +14,34 @@ from agegender.report.differences import Difference
 from agegender.report.grid import Grid
 from agegender.report.published_grid import published_grid
 from agegender.report.table import Row, Table, best_rows
-from agegender.report.words import mean, number, points, say_cell, told
+from agegender.report.words import change, mean, number, say_cell, told
 
 _MEANS_NOTES = (
-    "Shares in percent, MAE in age groups: mean over the folds and, after ±, the sample standard deviation over the "
-    "folds (ddof 1). Bold: best mean of a complete column; that it is more than chance is not claimed.",
+    "Shares in percent, errors in the unit named: mean over the folds and, after ±, the sample standard deviation over "
+    "the folds (ddof 1). Bold: best mean of a complete column; that it is more than chance is not claimed.",
     "—: the system does not predict this. n: labelled test faces. 1-off: at most one group away; top-2: among the two "
     "most probable groups; balanced exact: mean recall of the groups. Age group and gender are as annotated.",
     "The majority row answers every face of a fold with the label most frequent among the fold's own test faces.",
 )
 _POOLED_NOTES = (
     "All test faces together; in brackets the 95 % percentile interval of a bootstrap that draws whole subjects (or "
-    "single faces where subjects are unknown). It covers the choice of the test faces, not of training faces and seed.",
+    "single faces where subjects are unknown). It covers the choice of the test faces, not of training faces and "
+    "seed. A correlation has none.",
 )
-_DIFFERENCES_NOTES = (
-    "Each row against the same system evaluated as its mode says, in points of percent: mean and sample standard "
-    "deviation of the folds' differences, and the difference over all faces with the 95 % interval of a bootstrap that "
-    "draws whole subjects (or single faces where subjects are unknown), each with its answers under both evaluations. "
-    "It covers the choice of the test faces, not of training faces and seed, of which the folds' spread shows a part.",
+_DIFFERENCES_NOTE = (
+    "in points of percent or in the error's unit: mean and sample standard deviation of the folds' differences, and "
+    "the difference over all faces with the 95 % interval of a bootstrap that draws whole subjects (or single faces "
+    "where subjects are unknown), each with the answers of both. It covers the choice of the test faces, not of "
+    "training faces and seed, of which the folds' spread shows a part."
 )
-_FOLDS_NOTES = ("In percent; in parentheses the number of labelled test faces. Other metrics by fold: table.csv.",)
+_DECADES_NOTES = ("Mean absolute error in years over all test faces of the decade; in parentheses their number.",)
+_FOLDS_NOTES = (
+    "Shares in percent; in parentheses the number of labelled test faces. Other metrics by fold: table.csv.",
+)
 _VALIDATION_NOTES = (
-    "Share of right answers in percent, mean over the folds. The weights were selected on these validation faces (mode "
-    "sound), and under a rule named leaky persons of the training faces are among them: the left number of a pair is "
-    "no estimate of the right one, and never the one to quote.",
+    "Share of right answers in percent, or mean absolute error; mean over the folds. The weights were selected on "
+    "these validation faces (mode sound), and under a rule named leaky persons of the training faces are among them: "
+    "the left number of a pair is no estimate of the right one, and never the one to quote.",
 )
 
 
@@ -57,6 +61,7 @@ def build_grids(table: Table, dialect: Dialect) -> list[Grid]:
         *differences,
         _pooled_grid(table, dialect),
         *folds,
+        *([_decades_grid(table, dialect)] if any(row.decades for row in table.rows) else []),
         *validation,
         *published,
     ]
@@ -102,6 +107,8 @@ def _cost(row: Row, table: Table, dialect: Dialect) -> list[str]:
 def _pooled_grid(table: Table, dialect: Dialect) -> Grid:
     def words(row: Row, column: Column) -> str:
         def say(cell: Cell) -> str:
+            if isnan(cell.low):
+                return number(cell.pooled, column)
             return f"{number(cell.pooled, column)} [{number(cell.low, column)}{dialect.to}{number(cell.high, column)}]"
 
         return say_cell(row, column, say, dialect)
@@ -114,24 +121,52 @@ def _pooled_grid(table: Table, dialect: Dialect) -> Grid:
 
 
 def _differences_grid(table: Table, columns: Sequence[Column], dialect: Dialect) -> Grid:
-    def folds(found: Difference) -> str:
-        mean = dialect.escape(points(found.mean))
-        return mean if isnan(found.sd) else f"{mean}{dialect.plus_minus}{100 * found.sd:.1f}"
+    def folds(found: Difference, column: Column) -> str:
+        mean = dialect.escape(change(found.mean, column))
+        return mean if isnan(found.sd) else f"{mean}{dialect.plus_minus}{number(found.sd, column)}"
 
-    def faces(found: Difference) -> str:
-        pooled, low, high = map(dialect.escape, map(points, (found.pooled, found.low, found.high)))
+    def faces(found: Difference, column: Column) -> str:
+        values = (found.pooled, found.low, found.high)
+        pooled, low, high = (dialect.escape(change(value, column)) for value in values)
         return f"{pooled} [{low} {dialect.to} {high}]"
 
     body = []
     for row in (row for row in table.rows if row.differences):
-        found = [row.differences.get(column.metric) for column in columns]
-        words = [told(each, say, row, dialect) for each in found for say in (folds, faces)]
-        counts = dict.fromkeys(f"{each.n:,}" for each in found if each)
+        found = {column: row.differences.get(column.metric) for column in columns}
+        words = [
+            told(each, partial(say, column=column), row, dialect)
+            for column, each in found.items()
+            for say in (folds, faces)
+        ]
+        counts = dict.fromkeys(f"{each.n:,}" for each in found.values() if each)
         body.append([_name(row, table, dialect), dialect.escape(row.mode), *words, " / ".join(counts)])
     head = [*(f"{column.title}, {part}" for column in columns for part in ("folds", "all faces")), "n"]
     names = [dialect.escape(word) for word in ["system", "mode", *head]]
-    title = "What the evaluation changes"
-    return Grid("differences", title, names, body, _DIFFERENCES_NOTES, "ll" + "r" * len(head))
+    reference = next((row.title for row in table.rows if row.system == table.reference), "")
+    title = f"Against {reference}" if reference else "What the evaluation changes"
+    first = (
+        f"Each row against {reference}" if reference else "Each row against the same system evaluated as its mode says"
+    )
+    notes = [f"{first}, {_DIFFERENCES_NOTE}"]
+    return Grid("differences", dialect.escape(title), names, body, notes, "ll" + "r" * len(head))
+
+
+def _decades_grid(table: Table, dialect: Dialect) -> Grid:
+    decades = sorted({decade for row in table.rows for decade in row.decades})
+
+    def say(row: Row, decade: int) -> str:
+        if decade not in row.decades:
+            return dialect.dash
+        error, count = row.decades[decade]
+        return f"{error:.2f} ({count:,})"
+
+    body = [
+        [_name(row, table, dialect), dialect.escape(row.mode), *(say(row, decade) for decade in decades)]
+        for row in table.rows
+        if row.decades
+    ]
+    head = [dialect.escape(word) for word in ["system", "mode", *(f"{d} to {d + 9}" for d in decades)]]
+    return Grid("decades", "MAE by decade of the annotated age", head, body, _DECADES_NOTES, "ll" + "r" * len(decades))
 
 
 def _folds_grid(table: Table, column: Column, dialect: Dialect) -> Grid:

@@ -55,7 +55,7 @@ def points_of(table: Table, column: Column, setting: Setting) -> list[Point]:
         for mode in modes
         for point in _points_of_mode(table, column, setting, mode)
     ]
-    return [_marked(point, found) for point in found]
+    return [_marked(point, found, -1 if column.less_is_better else 1) for point in found]
 
 
 def _points_of_mode(table: Table, column: Column, setting: Setting, mode: str) -> list[Point]:
@@ -81,8 +81,8 @@ def _is_timed(table: Table, row: Row) -> bool:
     return cost is not None and (row.mode, row.variant) not in cost.other_function
 
 
-def _marked(point: Point, points: Sequence[Point]) -> Point:
-    beaten = any(p.ms < point.ms and p.accuracy > point.accuracy for p in points)
+def _marked(point: Point, points: Sequence[Point], sign: int) -> Point:
+    beaten = any(p.ms < point.ms and sign * (p.accuracy - point.accuracy) > 0 for p in points)
     return Point(point.title, point.ms, point.accuracy, point.sd, point.networks, not beaten)
 
 
@@ -96,16 +96,16 @@ def draw_pareto(table: Table, column: Column) -> Figure:
     several = len({setting.device for setting, _ in panels}) > 1
     for each, (setting, points) in zip(axes, panels, strict=True):
         for point in points:
-            place = (point.ms, 100 * point.accuracy)
+            place = (point.ms, column.scale * point.accuracy)
             style = {"marker": "o" if point.networks == 1 else "s", "markersize": 8, "color": "black"}
             face = "black" if point.best else "white"
-            each.errorbar(*place, 100 * point.sd, ecolor="0.6", markerfacecolor=face, **style)  # type: ignore[arg-type]
+            each.errorbar(*place, column.scale * point.sd, ecolor="0.6", markerfacecolor=face, **style)  # type: ignore[arg-type]
             number = str(1 + titles.index(point.title))
             each.annotate(number, place, (6, 5), textcoords="offset points", fontsize=_TEXT + 1)
-        front = sorted((point.ms, 100 * point.accuracy) for point in points if point.best)
+        front = sorted((point.ms, column.scale * point.accuracy) for point in points if point.best)
         each.plot(*zip(*front, strict=True), color="0.4", linewidth=1, zorder=0)
         each.set_title(RUNTIMES[setting.runtime].title + (f" on {setting.device}" if several else ""), fontsize=_TEXT)
-        each.set_ylabel(f"{column.title}, %", fontsize=_TEXT)
+        each.set_ylabel(f"{column.title}, {column.unit}", fontsize=_TEXT)
         each.tick_params(labelsize=_TEXT, labelbottom=True)
         each.grid(color="0.9")
         each.margins(x=0.02, y=0.25)

@@ -45,7 +45,7 @@ def name_best(table: Table) -> str:
         rows = best_rows(table, column) if column.metric in HEADLINES else []
         if rows:
             value = number(rows[0].cells[column.metric].mean, column)
-            found.append(f"{column.title} {value} % ({' and '.join(row.title for row in rows)})")
+            found.append(f"{column.title} {value} {column.unit} ({' and '.join(row.title for row in rows)})")
     return f"Best mean over the folds: {'; '.join(found)}." if found else ""
 
 

@@ -13,7 +13,16 @@ from numpy.typing import NDArray
 
 from agegender import metrics
 from agegender.errors import UserError
-from agegender.report.cells import COLUMNS, HEADLINES, Cell, Column, Scored, build_cell, count_confusion
+from agegender.report.cells import (
+    COLUMNS,
+    HEADLINES,
+    Cell,
+    Column,
+    Scored,
+    build_cell,
+    count_confusion,
+    errors_by_decade,
+)
 from agegender.report.costs import SystemCost
 from agegender.report.differences import Difference, build_difference
 from agegender.report.published import Published
@@ -32,6 +41,7 @@ class Row:
     `differences`: of a variant's headline metrics to those of the row whose evaluation is the mode's.
 
     `key` is unique in the table and fit for file names. `confusion` counts true labels (rows) against predicted ones.
+    `decades` has of ages in years the mean absolute error and the number of faces by decade, all runs together.
     """
 
     system: str
@@ -47,6 +57,7 @@ class Row:
     confusion: Mapping[str, NDArray[np.int64]]
     validation: Mapping[str, float]
     differences: Mapping[str, Difference] = field(default_factory=dict)
+    decades: Mapping[int, tuple[float, int]] = field(default_factory=dict)
     curve: str = ""
     training_share: float = 1.0
     training_faces: Mapping[int, float] = field(default_factory=dict)
@@ -57,7 +68,8 @@ class Table:
     """Rows in the order of the jobs, the majority-class baseline, the published numbers, and what a reader must know.
 
     `facts` go into the caption as they are. `absent` are the records of runs that are not done, `main_commit` is the
-    commit of most runs, `hardware` the machines they ran on, `costs` what each system costs.
+    commit of most runs, `hardware` the machines they ran on, `costs` what each system costs. With a `reference`, a
+    system's name, the `differences` of every other row are to its row.
     """
 
     dataset: str
@@ -72,6 +84,7 @@ class Table:
     main_commit: str
     hardware: tuple[str, ...]
     costs: Mapping[str, SystemCost] = field(default_factory=dict)
+    reference: str = ""
 
 
 def build_table(
@@ -79,13 +92,15 @@ def build_table(
     published: Sequence[Published],
     facts: Mapping[str, str],
     costs: Mapping[str, SystemCost] | None = None,
+    reference: str = "",
 ) -> Table:
     """Put the records of an experiment into one table.
 
     A row is a system in a mode, an evaluation, a start and a share of the training faces; its seeds are averaged within
     each fold. Published numbers are set beside ours only where data set, test faces and metric match and the data are
-    whole (no fact "partial"). UserError without records, or when they span several data sets or protocols, whose
-    numbers must not share a table.
+    whole (no fact "partial"). Every row is compared, on the same test faces, with that of the system `reference` in its
+    mode, from scratch on the same share of the training faces, where one is named. UserError without records, or when
+    they span several data sets or protocols, whose numbers must not share a table.
     """
     if not records:
         raise UserError(
@@ -103,18 +118,31 @@ def build_table(
         # Of each fold are the weights it starts from, too.
         _check_alike(group, set(group[0].job.keys) - {"fold", "seed", "weights"}, f"the row of {group[0].job.system}")
     modes = {system: {mode for other, mode, _ in groups if other == system} for system, _, _ in groups}
-    rows = {key: _row(group, one_mode=len(modes[key[0]]) == 1) for key, group in groups.items()}
+    measured = {name for record in records for name in record.metrics or {}}
+    tasks = {task for record in records for task in record.job.tasks}
+    columns = tuple(
+        column
+        for column in COLUMNS
+        # Only some data have what this metric needs.
+        if column.task in tasks and (column.kind != "epsilon" or column.metric in measured)
+    )
+    rows = {key: _row(group, columns, one_mode=len(modes[key[0]]) == 1) for key, group in groups.items()}
     for (system, mode, variant), row in rows.items():
-        base = (system, mode, "")
-        if variant and base in rows and _same_training(groups[system, mode, variant][0], groups[base][0]):
-            rows[system, mode, variant] = _compared(row, groups[system, mode, variant], groups[base])
-    tasks = {task for row in rows.values() for task in row.tasks}
+        share = row.training_share
+        key, base = (
+            (system, mode, variant),
+            (reference or system, mode, f"{share:g}" if reference and share < 1 else ""),
+        )
+        if key == base or base not in rows:
+            continue
+        if reference or _same_training(groups[key][0], groups[base][0]):
+            rows[key] = _compared(row, groups[key], groups[base])
     folds = tuple(sorted({record.job.fold for record in records}))
     return Table(
         dataset=dataset,
         protocol=protocol,
         facts=facts,
-        columns=tuple(column for column in COLUMNS if column.task in tasks),
+        columns=columns,
         folds=folds,
         rows=tuple(rows.values()),
         baseline=_baseline(records, folds),
@@ -123,6 +151,7 @@ def build_table(
         main_commit=_most_frequent(record.commit for record in records if record.state == "done"),
         hardware=tuple(dict.fromkeys(_hardware(record) for record in records if record.environment)),
         costs=costs or {},
+        reference=reference,
     )
 
 
@@ -132,7 +161,7 @@ def best_rows(table: Table, column: Column) -> list[Row]:
     cells = [row.cells[column.metric] for row in rows]
     if len(rows) < 2 or not all(cell.complete for cell in cells):
         return []
-    best = (min if column.unit else max)(cell.mean for cell in cells)
+    best = (min if column.less_is_better else max)(cell.mean for cell in cells)
     return [row for row, cell in zip(rows, cells, strict=True) if np.isclose(cell.mean, best, rtol=0, atol=1e-12)]
 
 
@@ -157,7 +186,7 @@ def _only(values: Iterable[str], what: str) -> str:
     return first
 
 
-def _row(records: Sequence[Record], one_mode: bool) -> Row:
+def _row(records: Sequence[Record], columns: Sequence[Column], one_mode: bool) -> Row:
     """Build the row of records that differ in fold and seed; `one_mode` when the system has no row in another."""
     job = records[0].job
     done = [record for record in records if record.state == "done"]
@@ -173,7 +202,7 @@ def _row(records: Sequence[Record], one_mode: bool) -> Row:
         parameters=next((record.parameters for record in done if record.parameters is not None), None),
         commits=tuple(dict.fromkeys(record.commit for record in done)),
         cells={
-            column.metric: build_cell(column, scored, len(records)) for column in COLUMNS if column.task in job.tasks
+            column.metric: build_cell(column, scored, len(records)) for column in columns if column.task in job.tasks
         },
         confusion={
             task: count_confusion(task, scored)
@@ -185,6 +214,7 @@ def _row(records: Sequence[Record], one_mode: bool) -> Row:
             for task in job.tasks
             if any(task in r.validation for r in done)
         },
+        decades=errors_by_decade("age_years", scored) if "age_years" in job.tasks else {},
         curve=job.curve,
         training_share=job.training_share,
         training_faces={
@@ -226,6 +256,8 @@ def _predictions(record: Record) -> pd.DataFrame:
 def _baseline(records: Sequence[Record], folds: Sequence[int]) -> Row:
     """Answer every face of a fold with the fold's own most frequent label, ranking the others by frequency.
 
+    A measured task is answered with the fold's median, which no other constant's mean absolute error is below.
+
     The training faces, whose majority a real predictor would know, are not in the predictions files. Each fold's truths
     come from the first finished run of the fold that has them.
     """
@@ -238,15 +270,20 @@ def _baseline(records: Sequence[Record], folds: Sequence[int]) -> Row:
                 first[record.job.fold] = _constant(task, record)
         scored = list(first.values())
         cells |= {column.metric: build_cell(column, scored, len(folds)) for column in COLUMNS if column.task == task}
-    return Row("majority", "majority", "majority label of the test fold", "", "", tasks, (), None, (), cells, {}, {})
+    answers = dict.fromkeys("median" if TASKS[task].measured else "majority label" for task in tasks)
+    title = f"{' or '.join(answers)} of the test fold"
+    return Row("majority", "majority", title, "", "", tasks, (), None, (), cells, {}, {})
 
 
 def _constant(task: str, record: Record) -> Scored:
     faces = _predictions(record)
     truth = faces[f"{task}_true"].dropna().astype(int)
-    frequency = np.bincount(truth, minlength=len(TASKS[task].labels)) / len(truth)
-    answer = {f"{task}_p{label}": share for label, share in enumerate(frequency)}
-    constant = faces.assign(**answer, **{f"{task}_pred": int(frequency.argmax())})
+    if TASKS[task].measured:
+        constant = faces.assign(**{f"{task}_pred": faces[f"{task}_true"].median()})
+    else:
+        frequency = np.bincount(truth, minlength=len(TASKS[task].labels)) / len(truth)
+        answer = {f"{task}_p{label}": share for label, share in enumerate(frequency)}
+        constant = faces.assign(**answer, **{f"{task}_pred": int(frequency.argmax())})
     return Scored(record.job.fold, record.job.seed, record.job.identity, metrics.evaluate(constant, [task]), constant)
 
 

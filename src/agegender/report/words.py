@@ -14,13 +14,17 @@ Told = TypeVar("Told", Cell, Difference)
 
 
 def number(value: float, column: Column) -> str:
-    """Print a share in percent with one decimal, an error in its unit with two."""
-    return f"{value:.2f}" if column.unit else f"{100 * value:.1f}"
+    """Print a share in percent with one decimal, a number in another unit with two, a bare one with three."""
+    return f"{column.scale * value:.{_decimals(column)}f}"
 
 
-def points(value: float) -> str:
-    """Print a difference of shares in points of percent, with its sign."""
-    return f"{100 * value:+.1f}".replace("-", "−")
+def change(value: float, column: Column) -> str:
+    """Print a difference with its sign: of shares in points of percent, of others in their unit."""
+    return f"{column.scale * value:+.{_decimals(column)}f}".replace("-", "−")
+
+
+def _decimals(column: Column) -> int:
+    return {"%": 1, "": 3}.get(column.unit, 2)
 
 
 def mean(cell: Cell, column: Column) -> str:

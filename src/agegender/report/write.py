@@ -25,6 +25,7 @@ def write_report(
     facts: Mapping[str, str],
     folder: Path,
     costs: Mapping[str, SystemCost] | None = None,
+    reference: str = "",
 ) -> list[Path]:
     """Write the report of an experiment's records into `folder` and return the files, table.md first.
 
@@ -32,10 +33,10 @@ def write_report(
     order (protocol and version, digest, selection, date, ...). Two keys mean more: "experiment" is the heading;
     "partial", when not empty, says how the data fall short of the whole data set, which rules comparisons out.
     `costs`: what each system costs, see `load_costs`; with measurements there are costs.csv and a figure of accuracy
-    against latency with its points, pareto.csv.
+    against latency with its points, pareto.csv. `reference`: the system that every other is compared with.
     Each file is replaced as a whole. UserError for records that must not share a table or wrong `published` rows.
     """
-    table = build_table(records, read_published(published), facts, costs)
+    table = build_table(records, read_published(published), facts, costs, reference)
     figures = draw_figures(table)
     markdown = to_markdown(table, {f"figures/{name}": title for name, (title, _) in figures.items()})
     files = {

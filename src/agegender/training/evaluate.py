@@ -11,10 +11,11 @@ from torch.utils.data import DataLoader
 
 from agegender.data.batches import Batch, EvaluationBatches, Faces, loader
 from agegender.data.looks import get_look
+from agegender.data.preprocessing import STANDARDIZE, Preprocessing
 from agegender.models.layers import BetaBatchNorm2d
 from agegender.modes import Evaluation
 from agegender.predictions import predictions_table
-from agegender.settings import evaluation_of
+from agegender.settings import evaluation_of, preprocessing_of
 from agegender.tasks import get_task
 from agegender.training.device import computing_device, place, workers
 from agegender.training.interruption import stopped_by_ctrl_c
@@ -25,11 +26,11 @@ ESTIMATION_FACES = 2048  # that batch norm's statistics are estimated from anew
 
 def predict(config: DictConfig, module: FaceModule, parts: dict[str, Faces]) -> pd.DataFrame:
     """Return the predictions table of the test faces, each posterior the mean over the views of the look."""
-    evaluation, test = evaluation_of(config), parts["test"]
+    evaluation, test, preprocessing = evaluation_of(config), parts["test"], preprocessing_of(config)
     if evaluation.statistics != "network":
         set_statistics(module.network, evaluation.statistics)
     if evaluation.statistics == "reestimated":
-        faces = estimation_batches(parts["train"], config.system.model.input_size, config.seed)
+        faces = estimation_batches(parts["train"], config.system.model.input_size, config.seed, preprocessing)
         module.network.to(computing_device(config))  # Lightning leaves it on the CPU
         reestimate(module.network, loader(faces, workers(config)))
     order = order_of(test, evaluation.order, config.seed)
@@ -41,6 +42,7 @@ def predict(config: DictConfig, module: FaceModule, parts: dict[str, Faces]) -> 
             size=config.system.model.input_size,
             batch_size=evaluation.batch_size,
             view=view,
+            preprocessing=preprocessing,
             order=order,
             wrap=evaluation.repeats != "none",
         )
@@ -49,11 +51,13 @@ def predict(config: DictConfig, module: FaceModule, parts: dict[str, Faces]) -> 
     return _table(module, test, batches.order, total, evaluation)
 
 
-def estimation_batches(train: Faces, size: int, seed: int) -> EvaluationBatches:
+def estimation_batches(
+    train: Faces, size: int, seed: int, preprocessing: Preprocessing = STANDARDIZE
+) -> EvaluationBatches:
     """Whole batches of training faces, as every batch weighs the same; one smaller batch where there are few faces."""
     count = min(ESTIMATION_FACES, len(train.table))
     few = np.random.default_rng(seed).permutation(len(train.table))[: count - count % 128 or count]
-    return EvaluationBatches(train, size=size, batch_size=128, order=few)
+    return EvaluationBatches(train, size=size, batch_size=128, preprocessing=preprocessing, order=few)
 
 
 def _answers(config: DictConfig, module: FaceModule, batches: EvaluationBatches) -> dict[str, torch.Tensor]:

@@ -22,7 +22,7 @@ from agegender.models.network import Network, create_model
 from agegender.modes import get_mode
 from agegender.predictions import predictions_text
 from agegender.runs import RunFolder, identity
-from agegender.settings import evaluation_of, plain, tasks_of
+from agegender.settings import evaluation_of, plain, preprocessing_of, tasks_of
 from agegender.tasks import get_task
 from agegender.training.checkpoints import checkpointing, disk_full_explained, newest_checkpoint
 from agegender.training.device import place, settle, workers
@@ -76,9 +76,7 @@ def fit(config: DictConfig, pack: Pack, folder: RunFolder, mirror: Callable[[], 
         folder.write("weights", {"trained_by": twin.identity})
     else:
         save_file({name: tensor.contiguous() for name, tensor in module.network.state_dict().items()}, folder.weights)
-        folder.write(
-            "weights", {"sha256": checksum(folder.weights)}
-        )  # for runs that start from them, wherever they are
+        folder.write("weights", {"sha256": checksum(folder.weights)})  # names what later runs start from
     folder.finish()
     log.info("%s: %s", folder.identity, ", ".join(f"{k} {v:.3f}" for k, v in scores.items() if not k.endswith("_n")))
 
@@ -98,7 +96,7 @@ def trained_twin(config: DictConfig, folder: RunFolder) -> RunFolder | None:
 
 def build_network(config: DictConfig) -> Network:
     """Build the network of a system with fresh weights."""
-    heads = dict(zip(tasks_of(config), (head.name for head in config.system.heads.values()), strict=True))
+    heads = dict(zip(tasks_of(config), plain(config.system.heads).values(), strict=True))
     return create_model(config.system.model.name, tuple(heads), config.mode, dropout=config.recipe.dropout, heads=heads)
 
 
@@ -136,6 +134,8 @@ def _begin(
     for run in lineage(source.run) if source.run else ():
         theirs = OmegaConf.load(run.config)
         assert isinstance(theirs, DictConfig)
+        if preprocessing_of(theirs) != preprocessing_of(config):
+            log.warning("%s: run %s saw its faces prepared in another way", folder.identity, run.identity)
         if run.read("identity")["keys"]["data"] == pack.digest:
             halves = config.protocol.get("half") is not None
             check_unseen(parts, faces_of(theirs, pack), run.identity, halves=halves)
@@ -153,7 +153,7 @@ def _train(
     timer: Timer,
 ) -> dict[str, Any]:
     """Train to the last step and return the weights that the mode selects: best on validation, or last."""
-    recipe, size = config.recipe, config.system.model.input_size
+    recipe, size, preprocessing = config.recipe, config.system.model.input_size, preprocessing_of(config)
     resumed, start = newest_checkpoint(folder.checkpoints)
     forget_after(folder.history, start)
     if resumed:
@@ -165,9 +165,12 @@ def _train(
         steps=recipe.steps,
         seed=config.seed,
         contrast=recipe.contrast,
+        preprocessing=preprocessing,
         start=start,
     )
-    validation = EvaluationBatches(parts["validation"], size=size, batch_size=EVALUATION_BATCH)
+    validation = EvaluationBatches(
+        parts["validation"], size=size, batch_size=EVALUATION_BATCH, preprocessing=preprocessing
+    )
     trainer = build_trainer(config, folder, mirror, [*checkpointing(folder.checkpoints), timer])
     with stopped_by_ctrl_c(), disk_full_explained(folder.checkpoints):
         trainer.fit(

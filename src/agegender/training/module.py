@@ -8,16 +8,19 @@ import torch
 from torch import Tensor
 
 from agegender.data.batches import Batch
-from agegender.heads.softmax import NO_LABEL
+from agegender.heads.head import NO_LABEL
 from agegender.models.network import Network
 from agegender.training.optimization import build_optimizer, build_schedule
 
 
-def loss_of(network: Network, images: Tensor, labels: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-    """Return the sum of the heads' losses on a batch, and each task's logits (N, K)."""
+def loss_of(
+    network: Network, images: Tensor, labels: Mapping[str, Tensor], sigmas: Mapping[str, Tensor] | None = None
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return the sum of the heads' losses on a batch, and each task's logits."""
     logits = network(images)
     heads: Any = network.heads  # typed loosely because a ModuleDict knows only modules
-    return torch.stack([heads[task].loss(x, labels[task]) for task, x in logits.items()]).sum(), logits
+    losses = [heads[task].loss(x, labels[task], (sigmas or {}).get(task)) for task, x in logits.items()]
+    return torch.stack(losses).sum(), logits
 
 
 class FaceModule(pl.LightningModule):
@@ -53,30 +56,38 @@ class FaceModule(pl.LightningModule):
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Make dropout a function of seed and step, so that a resumed run goes on as if it had not been stopped."""
         torch.manual_seed((self.seed << 32) + self.global_step)
+        for task in self.network.heads:
+            self.head(task).progress.fill_(self.global_step / self.recipe["steps"])
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        loss, _ = self.training_loss(self.network, batch["images"], batch["labels"])
+        loss, _ = self.training_loss(self.network, batch["images"], batch["labels"], batch["sigmas"])
         # A copy, as the next replay of a CUDA graph writes its loss into the same place.
         self.log("train/loss", loss.detach().clone(), prog_bar=True, batch_size=len(batch["rows"]))
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        loss, logits = loss_of(self.network, batch["images"], batch["labels"])
+        loss, logits = loss_of(self.network, batch["images"], batch["labels"], batch["sigmas"])
         self.log("val/loss", loss, on_epoch=True, batch_size=len(batch["rows"]))
         answers = {task: (self.head(task).decide(self.head(task).posterior(x))) for task, x in logits.items()}
         self._validation.append({task: (answer, batch["labels"][task]) for task, answer in answers.items()})
 
     def on_validation_epoch_end(self) -> None:
-        """Log the share of right answers per task and their mean, which selects the checkpoint of the sound mode."""
-        shares = []
+        """Log how right the answers are, by task, and the mean of that, which selects the checkpoint of the sound mode.
+
+        The share of right answers; of a measured task the mean absolute error, which counts in the mean as one less its
+        share of the range of values.
+        """
+        scores = []
         for task in self.network.heads:
             answer = torch.cat([step[task][0] for step in self._validation])
             truth = torch.cat([step[task][1] for step in self._validation])
-            right = (answer == truth)[truth != NO_LABEL].float()
-            if len(right):
-                shares.append(right.mean())
-                self.log(f"val/{task}", shares[-1])
-        self.log("val/score", torch.stack(shares).mean(), prog_bar=True)
+            error = (answer - truth)[truth != NO_LABEL].abs()
+            if len(error):
+                measured, values = self.head(task).task.measured, self.head(task).values
+                right = error.mean() if measured else (error == 0).float().mean()
+                self.log(f"val/{task}", right)
+                scores.append(1 - right / (values[-1] - values[0]) if measured else right)
+        self.log("val/score", torch.stack(scores).mean(), prog_bar=True)
         self._validation.clear()
 
     def predict_step(self, batch: Batch, batch_idx: int) -> tuple[Tensor, dict[str, Tensor]]:

@@ -8,6 +8,8 @@ from torch import nn
 
 from agegender.errors import UserError
 from agegender.models.network import Network
+from agegender.settings import tasks_of
+from agegender.tasks import get_task
 from agegender.transfer.source import policy_of
 
 POLICIES = ("none", "frozen", "last_blocks", "whole", "svm")
@@ -34,9 +36,12 @@ def check_transfer(config: DictConfig) -> None:
     if policy == "svm":
         if not choices or not all(isinstance(value, int | float) and value > 0 for value in choices):
             raise UserError(f"transfer.C={choices} must be a list of numbers above 0")
-        other = [head.name for head in config.system.heads.values() if head.name != "softmax"]
-        if other:
-            raise UserError(f"transfer=svm takes the place of softmax heads, not of {other[0]}: choose another system")
+        for task, head in zip(tasks_of(config), config.system.heads.values(), strict=True):
+            if head.name != "softmax" or head.get("decision", "argmax") != "argmax" or get_task(task).measured:
+                raise UserError(
+                    f"transfer=svm tells classes apart, in the place of softmax heads with decision argmax, not of the "
+                    f"{head.name} head of {task}: choose transfer=frozen"
+                )
 
 
 def blocks_of(backbone: nn.Module) -> list[nn.Module]:

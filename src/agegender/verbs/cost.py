@@ -61,10 +61,10 @@ def subjects_of(words: list[str], params: dict[str, str]) -> tuple[dict[str, Dic
 
     UserError where a runtime is not installed; what a runtime does not have is left out of a sweep with a notice.
     """
-    from agegender.cost.measurement import PREPROCESSING, Subject
+    from agegender.cost.measurement import Subject, stage
     from agegender.experiments import expand
     from agegender.runtimes import RUNTIMES, get_runtime
-    from agegender.settings import check, tasks_of
+    from agegender.settings import check, preprocessing_of, tasks_of
 
     precisions = {precision for kind in RUNTIMES.values() for precision in kind.precisions}
     left_out: dict[tuple[str, str], None] = {}
@@ -93,8 +93,9 @@ def subjects_of(words: list[str], params: dict[str, str]) -> tuple[dict[str, Dic
         raise UserError("none of these runtimes has that precision: see `agegender cost --help`")
     if len(sizes := {subject.size for subject in subjects}) > 1:
         raise UserError(f"the networks see faces of {sorted(sizes)} pixels: measure those of one size at a time")
-    for threads, batch, size in dict.fromkeys((s.threads, s.batch_size, s.size) for s in subjects):
-        subjects.setdefault(Subject(PREPROCESSING, (), "torch", "float32", threads, batch, size))
+    for each in list(subjects):
+        name = stage(preprocessing_of(configs[_network_key(each)]).name)
+        subjects.setdefault(Subject(name, (), "torch", "float32", each.threads, each.batch_size, each.size))
     return configs, list(subjects)
 
 
@@ -107,19 +108,24 @@ def bench_of(config: DictConfig, configs: dict[str, DictConfig]) -> Bench:
     import numpy as np
     import torch
 
+    from agegender.cost.measurement import stage
     from agegender.cost.session import Bench
     from agegender.experiments import pack_of
+    from agegender.settings import preprocessing_of
     from agegender.training.fit import build_network, faces_of
 
     networks = {}
     for key, each in configs.items():
         each.mode = "sound"  # running statistics: an answer must not depend on the faces beside it
         networks[key] = each
+    preprocessings = {key: preprocessing_of(each) for key, each in configs.items()}
+    preprocessings |= {stage(each.name): each for each in preprocessings.values()}
     first = next(iter(configs.values()))
     train = faces_of(first, pack_of(first))["train"]
     rows = np.random.default_rng(0).permutation(len(train.table))[: config.calibration_faces]
     return Bench(
         build=lambda subject: build_network(networks[_network_key(subject)]),
+        preprocessing=lambda subject: preprocessings[_network_key(subject)],
         stored=torch.as_tensor(train.stored(rows)),
         size=first.system.model.input_size,
         calls=config.calls,

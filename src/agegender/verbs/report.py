@@ -45,5 +45,5 @@ def report(config: DictConfig) -> None:
     facts = caption(jobs[0].config, pack_of(jobs[0].config), table.get("title") or experiment)
     folder = Path(config.folder or Path(config.paths.reports) / experiment)
     costs = load_costs(jobs, Path(config.paths.costs))
-    for file in write_report(records, table.get("published") or [], facts, folder, costs):
+    for file in write_report(records, table.get("published") or [], facts, folder, costs, table.get("reference", "")):
         log.info("%s", file)

@@ -3,7 +3,6 @@
 Race is read for slices of the results only: it is a column of the manifest and never a task.
 """
 
-import csv
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from agegender.data.readers import Dropped
+from agegender.data.readers.table import read_table, refuse, to_rows
 from agegender.data.source import Folder, Source, hash_of, open_source
 from agegender.data.splits import FOLDS, rank_in_strata
 from agegender.errors import UserError
@@ -123,46 +123,16 @@ def _label_files(source: Source, folder: str, labels: str) -> list[tuple[Path, b
 
 def _read_labels(path: Path, content: bytes) -> pd.DataFrame:
     """Read a label file as text columns file, age, gender, race, with `row` and, for dates undone, `repaired`."""
-    numbers, lines = _read_lines(path, content)
-    table = pd.DataFrame(lines[1:], columns=lines[0], dtype="string")[["file", *LABELS]]
+    needed = ["file", *LABELS]
+    table = read_table(path, content, needed, "file,age,gender,race,service_test, separated by commas")[needed]
     undated = table["age"].map(_undate).astype("string")
-    as_read = table.assign(row=[f"{path.name}:{number}" for number in numbers[1:]])
-    table = as_read.assign(age=undated.fillna(table["age"]), repaired=table["age"].where(undated.notna()))
-    wrong = {name: ~table[name].isin(list(values)) for name, values in LABELS.items()}
+    repaired = table.assign(age=undated.fillna(table["age"]))
+    wrong = {name: ~repaired[name].isin(list(values)) for name, values in LABELS.items()}
     wrong["file"] = ~table["file"].str.fullmatch(r"(train|val)/[^/\\]+").astype(bool)
-    for name, lines_wrong in wrong.items():
-        if lines_wrong.any():
-            first = int(lines_wrong.to_numpy().argmax())
-            expected = "a name as in train/1.jpg" if name == "file" else f"one of {', '.join(LABELS[name])}"
-            raise UserError(
-                f"{path} line {numbers[1 + first]}: {name} is '{as_read[name].iloc[first]}', expected {expected}: "
-                "correct the line or fetch the file again"
-            )
-    return table
-
-
-def _read_lines(path: Path, content: bytes) -> tuple[list[int], list[list[str]]]:
-    """Return numbers and fields of the lines that are not empty, the header first; UserError where they do not fit."""
-    try:
-        reader = csv.reader(content.decode("utf-8-sig").splitlines())
-        numbered = [(reader.line_num, [field.strip() for field in line]) for line in reader if line]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path} is not a CSV file in UTF-8 ({error}): fetch it again") from error
-    numbers, lines = [number for number, _ in numbered], [line for _, line in numbered]
-    header = lines[0] if lines else []
-    missing = [name for name in ("file", *LABELS) if name not in header]
-    if missing:
-        raise UserError(
-            f"{path} has no column {missing[0]}, its first line is '{','.join(header)[:80]}': expected "
-            "file,age,gender,race,service_test, separated by commas"
-        )
-    for number, line in numbered:
-        if len(line) != len(header):
-            raise UserError(
-                f"{path} line {number}: {len(line)} columns, expected {len(header)}: the line is damaged, fetch the "
-                "file again"
-            )
-    return numbers, lines
+    for name in wrong:
+        expected = "a name as in train/1.jpg" if name == "file" else f"one of {', '.join(LABELS[name])}"
+        refuse(path, table[name], wrong[name], expected)
+    return repaired.assign(row=to_rows(path, table), repaired=table["age"].where(undated.notna()))
 
 
 def _undate(label: str) -> str | None:
