@@ -29,11 +29,11 @@ pytestmark = pytest.mark.usefixtures("hydra")
 @pytest.fixture
 def pretrained(overrides: Overrides) -> RunFolder:
     """A run of the age head alone on one half of the faces."""
-    return run(overrides(*SHORT, "system=lmtcnn_1_1_age", "protocol.half=0"))[1]
+    return run(overrides(*SHORT, "system=lmtcnn_1_1_age", "half=0"))[1]
 
 
 def from_weights(overrides: Overrides, weights: object, *more: str) -> list[str]:
-    return overrides(*SHORT, f"transfer.weights='{weights}'", "protocol.half=1", *more)
+    return overrides(*SHORT, f"transfer.weights='{weights}'", "half=1", *more)
 
 
 def test_a_frozen_trunk_ends_as_it_began_and_the_folder_tells(
@@ -115,9 +115,8 @@ def test_runs_from_scratch_keep_their_identity(overrides: Overrides) -> None:
     assert list(keys) == [
         "data", "protocol", "validation", "system", "recipe", "mode", "evaluation", "precision", "seed", "fold",
     ]  # fmt: skip
-    assert keys["protocol"] == {"name": "lmtcnn_joint", "validation": 0.1, "version": 1}
-    half = identity_keys(compose("train", overrides=overrides(*SHORT, "protocol.half=0")), "digest")
-    assert half["protocol"]["half"] == 0
+    half = identity_keys(compose("train", overrides=overrides(*SHORT, "half=0")), "digest")
+    assert half["half"] == 0
 
 
 @pytest.mark.parametrize(
@@ -129,8 +128,8 @@ def test_runs_from_scratch_keep_their_identity(overrides: Overrides) -> None:
         (["transfer=whole", "transfer.weights=a.pt", "transfer.old_rate=2"], "above 0 and at most 1"),
         (["transfer=svm", "transfer.weights=a.pt", "transfer.C=[]"], "must be a list of numbers above 0"),
         (["transfer=whole", "transfer.weights=a.pt", "transfer.name=half"], "transfer.name=half is unknown"),
-        (["protocol.half=2"], "protocol.half=2: choose 0 or 1"),
-        (["protocol.training_share=0"], "protocol.training_share=0: expected a number above 0"),
+        (["half=2"], "half=2: choose 0 or 1"),
+        (["training_share=0"], "training_share=0: expected a number above 0"),
     ],
 )
 def test_what_no_run_can_start_from_is_refused(words: list[str], sentence: str, overrides: Overrides) -> None:
@@ -145,7 +144,7 @@ def test_a_pattern_means_exactly_one_finished_run_of_this_fold(overrides: Overri
         train(compose("train", overrides=[*words, "fold=1"]))
     (job,) = list_jobs([*words, "fold=1"], None)
     assert job.keys["weights"] is None, "a table shows such a run as missing"
-    run(overrides(*SHORT, "protocol.half=0"))
+    run(overrides(*SHORT, "half=0"))
     with pytest.raises(UserError, match="fits 2 finished runs of this data, fold 0 and seed 0"):
         train(compose("train", overrides=words))
 
@@ -153,17 +152,15 @@ def test_a_pattern_means_exactly_one_finished_run_of_this_fold(overrides: Overri
 def test_a_run_that_has_seen_our_test_faces_lends_no_weights(overrides: Overrides, pretrained: RunFolder) -> None:
     with pytest.raises(UserError, match=r"of this run's test faces was among .* choose a run of the same fold"):
         train(compose("train", overrides=from_weights(overrides, pretrained.path, "transfer=frozen", "fold=1")))
-    with pytest.raises(UserError, match=r"of this run's train faces was among .* the other protocol.half"):
-        train(
-            compose("train", overrides=from_weights(overrides, pretrained.path, "transfer=frozen", "protocol.half=0"))
-        )
+    with pytest.raises(UserError, match=r"of this run's train faces was among .* the other half"):
+        train(compose("train", overrides=from_weights(overrides, pretrained.path, "transfer=frozen", "half=0")))
 
 
 def test_what_the_pretraining_of_the_pretraining_saw_counts_too(overrides: Overrides, pretrained: RunFolder) -> None:
     first = from_weights(overrides, pretrained.path, "transfer=frozen", "system=lmtcnn_1_1_gender", "recipe.steps=1")
     _, second = run(first)
     with pytest.raises(UserError, match=f"of the run {pretrained.identity}"):
-        third = from_weights(overrides, second.path, "transfer=frozen", "protocol.half=0", "system=lmtcnn_1_1_gender")
+        third = from_weights(overrides, second.path, "transfer=frozen", "half=0", "system=lmtcnn_1_1_gender")
         train(compose("train", overrides=third))
 
 
@@ -173,7 +170,7 @@ def parts(overrides: Overrides, *words: str) -> dict[str, pd.DataFrame]:
 
 
 def test_halves_are_disjoint_and_leave_the_test_fold(overrides: Overrides) -> None:
-    whole, first, second = (parts(overrides, f"protocol.half={half}") for half in ("null", 0, 1))
+    whole, first, second = (parts(overrides, f"half={half}") for half in ("null", 0, 1))
     seen = [set(pd.concat([half["train"], half["validation"]])["subject"]) for half in (first, second)]
     assert not seen[0] & seen[1] and all(seen)
     assert seen[0] | seen[1] == set(pd.concat([whole["train"], whole["validation"]])["subject"])
@@ -182,7 +179,7 @@ def test_halves_are_disjoint_and_leave_the_test_fold(overrides: Overrides) -> No
 
 
 def test_training_shares_are_nested_and_touch_training_only(overrides: Overrides) -> None:
-    found = {share: parts(overrides, f"protocol.training_share={share}") for share in (0.2, 0.5, 1.0)}
+    found = {share: parts(overrides, f"training_share={share}") for share in (0.2, 0.5, 1.0)}
     images = [set(tables["train"]["image"]) for tables in found.values()]
     assert images[0] < images[1] < images[2]
     for part in ("validation", "test"):
@@ -228,7 +225,7 @@ def test_a_share_holds_of_every_stratum() -> None:
 
 def test_a_table_has_a_row_for_each_start_and_share_and_draws_them(overrides: Overrides, pretrained: RunFolder) -> None:
     words = overrides(*SHORT, "+pretrained='" + str(pretrained.path.parent / "lmtcnn_1_1_age-*") + "'", "fold=0")
-    swept = {"transfer": "none,svm", "protocol.half": "1", "protocol.training_share": "0.3,1"}
+    swept = {"transfer": "none,svm", "half": "1", "training_share": "0.3,1"}
     jobs = list_jobs(words, swept)
     for job in jobs:
         train(job.config)

@@ -16,16 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from agegender.errors import UserError, one_sentence
-from agegender.settings import (
-    check,
-    config_folder,
-    differences,
-    identity_keys,
-    prepare_command,
-    run_folder,
-    tasks_of,
-    training_share,
-)
+from agegender.settings import check, config_folder, differences, identity_keys, prepare_command, run_folder, tasks_of
 
 if TYPE_CHECKING:
     from agegender.data.pack import Pack
@@ -145,7 +136,7 @@ def _job(config: DictConfig, data_digest: str, overrides: tuple[str, ...]) -> Jo
         overrides=overrides,
         config=config,
         curve=_title(config, _but_for_share(apart)),
-        training_share=training_share(config),
+        training_share=config.training_share,
     )
 
 

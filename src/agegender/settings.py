@@ -43,7 +43,7 @@ def check(config: DictConfig) -> None:
         raise UserError(f"fold={config.fold}: protocol {config.protocol.name} has one fold, choose fold=0")
     get_look(evaluation_of(config).look)
     check_transfer(config)
-    check_less(**_less(config))
+    check_less(config.half, config.training_share)
     preprocessing_of(config)
     if config.validation not in RULES:
         raise UserError(f"validation={config.validation} is unknown: choose from {', '.join(RULES)}")
@@ -88,18 +88,9 @@ def differences(config: DictConfig) -> dict[str, str]:
         found["validation"] = config.validation
     if (policy := policy_of(config)) != "none":
         found["transfer"] = f"last_{config.transfer.blocks}_blocks" if policy == "last_blocks" else policy
-    if (share := training_share(config)) != 1:
+    if (share := config.get("training_share", 1)) != 1:
         found["training_share"] = f"{share:g}"
     return found
-
-
-def training_share(config: DictConfig) -> float:
-    """Return the share of the training faces that is used, 1 where the protocol does not say."""
-    return float(config.protocol.get("training_share", 1.0))
-
-
-def _less(config: DictConfig) -> dict[str, Any]:
-    return {"half": config.protocol.get("half"), "share": config.protocol.get("training_share", 1.0)}
 
 
 def tasks_of(config: DictConfig) -> list[str]:
@@ -113,16 +104,16 @@ def tasks_of(config: DictConfig) -> list[str]:
 def identity_keys(config: DictConfig, data_digest: str) -> dict[str, Any]:
     """Everything that can change the result of a run: not the device, paths, tracking, titles or the commit.
 
-    What a run starts from is in it as a checksum of the weights; None where they are not there yet. Keys of `protocol`
-    and `transfer` that change nothing are left out, so that runs of before there were such keys keep their names.
+    What a run starts from is in it as a checksum of the weights; None where they are not there yet. What is as it was
+    before one could choose (`half`, `training_share`, `transfer`) is left out, so that runs of then keep their names.
     """
     from agegender.data.protocols import get_protocol  # brings pandas, which `--help` need not wait for
 
     aside = ("title", "official_learning_rate", "official_weight_decay")
     system = {key: value for key, value in plain(config.system).items() if key not in aside}
-    protocol = plain(config.protocol) | {"version": get_protocol(config.protocol.name, config.data.name).version}
-    share, half = protocol.pop("training_share", 1.0), protocol.pop("half", None)
-    further: dict[str, Any] = {} if share == 1 else {"training_share": float(share)}
+    protocol = get_protocol(config.protocol.name, config.data.name)
+    usual = {"half": None, "training_share": 1}
+    further = {name: config[name] for name, value in usual.items() if config.get(name, value) != value}
     if policy_of(config) != "none":
         transfer = {key: value for key, value in plain(config.transfer).items() if value is not None}
         sources = find_sources(config, data_digest)
@@ -130,7 +121,7 @@ def identity_keys(config: DictConfig, data_digest: str) -> dict[str, Any]:
         further["transfer"] = {key: value for key, value in transfer.items() if key != "weights"}
     return {
         "data": data_digest,
-        "protocol": protocol | ({} if half is None else {"half": half}),
+        "protocol": plain(config.protocol) | {"version": protocol.version},
         "validation": config.validation,
         "system": system,
         "recipe": plain(config.recipe),

@@ -111,9 +111,9 @@ def split(rows: pd.DataFrame, fold: int, *, validation: float = 0.1, rule: str =
 def check_less(half: int | None, share: float) -> None:
     """Refuse, with a UserError, what is no half and no share of the training faces."""
     if half not in (None, 0, 1):
-        raise UserError(f"protocol.half={half}: choose 0 or 1, or null for all faces")
+        raise UserError(f"half={half}: choose 0 or 1, or null for all faces")
     if not isinstance(share, int | float) or not 0 < share <= 1:
-        raise UserError(f"protocol.training_share={share}: expected a number above 0 and at most 1")
+        raise UserError(f"training_share={share}: expected a number above 0 and at most 1")
 
 
 def keep_half(rows: pd.DataFrame, manifest: pd.DataFrame, fold: int, half: int | None) -> pd.DataFrame:

@@ -32,7 +32,7 @@ def _shortfalls(config: DictConfig, pack: Pack) -> list[str]:
         found.append(f"{pack.info['missing']} faces missing from this copy")
     if (fraction := config.protocol.get("fraction", 1.0)) < 1:
         found.append(f"{fraction:.0%} of every stratum of fold, age group and annotated gender")
-    if (half := config.protocol.get("half")) is not None:
+    if (half := config.get("half")) is not None:
         found.append(f"trained on half {half} of the faces outside the test fold")
     if config.data.name not in ("adience", "generated") and "distinct" in protocol.counts:
         faces = len(apply_protocol(pack.manifest, config.protocol.name, config.data.name))

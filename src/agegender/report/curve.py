@@ -49,7 +49,7 @@ def draw_curves(table: Table, columns: Sequence[Column]) -> Figure:
         if majority and majority.folds:
             axes.axhline(column.scale * majority.mean, color="0.5", linestyle="--", label=table.baseline.title)
         axes.set_xscale("log")
-        counts = sorted({round(_mean_faces(row)) for rows in curves(table).values() for row in rows})
+        counts = sorted({_mean_faces(row) for rows in curves(table).values() for row in rows})
         axes.set_xticks(counts)
         axes.xaxis.set_minor_locator(NullLocator())
         axes.xaxis.set_major_formatter(FuncFormatter(lambda count, _: f"{count:,.0f}"))

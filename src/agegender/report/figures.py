@@ -130,8 +130,7 @@ def _panels(lines: list[list[str]]) -> tuple[Figure, list[Axes]]:
 
 
 def _what_differs(table: Table) -> str:
-    reference = next((row.title for row in table.rows if row.system == table.reference), "")
-    return f"Against {reference}" if reference else "Against the mode's own evaluation"
+    return f"Against {table.reference_title}" if table.reference_title else "Against the mode's own evaluation"
 
 
 def _draw_signs(axes: Axes, table: Table, column: Column, folds: list[Mapping[int, float]], means: list[float]) -> None:

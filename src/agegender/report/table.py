@@ -86,6 +86,14 @@ class Table:
     costs: Mapping[str, SystemCost] = field(default_factory=dict)
     reference: str = ""
 
+    @property
+    def reference_title(self) -> str:
+        """What words call the rows that others are compared with; "" without a `reference`."""
+        rows = [row for row in self.rows if row.system == self.reference]
+        if len({row.training_share for row in self.rows}) > 1:
+            return f"{rows[0].curve}, on as many training faces" if rows else ""
+        return rows[0].title if rows else ""
+
 
 def build_table(
     records: Sequence[Record],
@@ -110,7 +118,7 @@ def build_table(
         _only((r.job.dataset for r in records), "data sets"),
         _only((r.job.protocol for r in records), "protocols"),
     )
-    _check_alike(records, ("data", "protocol"), "a table")
+    _check_alike(records, ("data", "protocol", "half"), "a table")
     groups: dict[tuple[str, str, str], list[Record]] = {}
     for record in records:
         groups.setdefault((record.job.system, record.job.mode, record.job.variant), []).append(record)

@@ -111,9 +111,9 @@ def faces_of(config: DictConfig, pack: Pack) -> dict[str, Faces]:
         partial=bool(pack.info["missing"]),
     )
     tasks = tasks_of(config)
-    rows = keep_half(rows, pack.manifest, config.fold, protocol.get("half"))
+    rows = keep_half(rows, pack.manifest, config.fold, config.get("half"))
     parted = split(rows, config.fold, validation=protocol.get("validation", 0.1), rule=config.validation)
-    parted = thin_training(parted, protocol.get("training_share", 1.0))
+    parted = thin_training(parted, config.get("training_share", 1.0))
     parted = parted[parted[[get_task(task).column for task in tasks]].notna().any(axis=1)]
     return {
         part: Faces(pack.images, parted[parted["part"] == part].reset_index(drop=True), tasks)
@@ -137,7 +137,7 @@ def _begin(
         if preprocessing_of(theirs) != preprocessing_of(config):
             log.warning("%s: run %s saw its faces prepared in another way", folder.identity, run.identity)
         if run.read("identity")["keys"]["data"] == pack.digest:
-            halves = config.protocol.get("half") is not None
+            halves = config.half is not None
             check_unseen(parts, faces_of(theirs, pack), run.identity, halves=halves)
         else:
             log.info("%s: run %s is of other data; whether they share faces is unknown", folder.identity, run.identity)

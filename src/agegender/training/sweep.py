@@ -97,14 +97,14 @@ def _rows(config: DictConfig) -> set[str]:
     """What the runs of this sweep may differ in and still stand in one table."""
     from agegender.experiments import swept_by
 
-    apart = {"evaluation", "validation", "seed", "transfer", "protocol.training_share"}
+    apart = {"evaluation", "validation", "seed", "transfer", "training_share"}
     return {"system", "fold"} | (apart & swept_by(config.hydra.overrides.task).keys())
 
 
 def _common(job: Job, rows: set[str]) -> dict[str, Any]:
     """What the runs of one sweep share: the keys of a run without those that its rows and folds differ in."""
     recipe = {key: value for key, value in job.keys["recipe"].items() if key not in ("learning_rate", "weight_decay")}
-    aside = {row.removeprefix("protocol.") for row in rows} | {"weights"}  # each fold starts from its own
+    aside = rows | {"weights"}  # each fold starts from its own
     shared = {key: value for key, value in job.keys.items() if key not in aside}
     return shared | {"recipe": recipe}
 

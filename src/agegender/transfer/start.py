@@ -55,7 +55,7 @@ def check_unseen(ours: Mapping[str, Faces], theirs: Mapping[str, Faces], run: st
             known = ours[part].table[column].dropna()
             common = known[known.isin(seen[column])]
             if len(common):
-                remedy = "choose a run of the same fold" if part == "test" else "pre-train with the other protocol.half"
+                remedy = "choose a run of the same fold" if part == "test" else "pre-train with the other half"
                 raise UserError(
                     f"{column} {common.iloc[0]} of this run's {part} faces was among the training or validation faces "
                     f"of the run {run}, whose weights it starts from ({len(common)} such faces): {remedy}"
