@@ -1,6 +1,7 @@
 """Transfer between runs on the drawn faces: the weights of one in the table of another, which saw none of its test."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from agegender.data.splits import keep_half, split, thin_training
 from agegender.errors import UserError
-from agegender.experiments import list_jobs, pack_of
+from agegender.experiments import Job, list_jobs, pack_of
 from agegender.predictions import read_predictions
 from agegender.report.figures import draw_figures
 from agegender.report.records import load_records
@@ -20,6 +21,7 @@ from agegender.runs import RunFolder
 from agegender.settings import check, identity_keys, run_folder
 from agegender.training.fit import build_network, faces_of
 from agegender.verbs.train import train
+from finished_runs import finish, job
 from short_runs import SHORT, run
 
 Overrides = Callable[..., list[str]]
@@ -140,12 +142,12 @@ def test_what_no_run_can_start_from_is_refused(words: list[str], sentence: str, 
 def test_a_pattern_means_exactly_one_finished_run_of_this_fold(overrides: Overrides, pretrained: RunFolder) -> None:
     pattern = pretrained.path.parent / "lmtcnn_1_1*"
     words = from_weights(overrides, pattern, "transfer=frozen")
-    with pytest.raises(UserError, match="fits no finished run, or none of this data, fold 1 and seed 0"):
+    with pytest.raises(UserError, match="fits no finished run, or none of this data, fold 1, seed 0, half 0"):
         train(compose("train", overrides=[*words, "fold=1"]))
     (job,) = list_jobs([*words, "fold=1"], None)
     assert job.keys["weights"] is None, "a table shows such a run as missing"
     run(overrides(*SHORT, "half=0"))
-    with pytest.raises(UserError, match="fits 2 finished runs of this data, fold 0 and seed 0"):
+    with pytest.raises(UserError, match="fits 2 finished runs of this data, fold 0, seed 0, half 0"):
         train(compose("train", overrides=words))
 
 
@@ -227,8 +229,8 @@ def test_a_table_has_a_row_for_each_start_and_share_and_draws_them(overrides: Ov
     words = overrides(*SHORT, "+pretrained='" + str(pretrained.path.parent / "lmtcnn_1_1_age-*") + "'", "fold=0")
     swept = {"transfer": "none,svm", "half": "1", "training_share": "0.3,1"}
     jobs = list_jobs(words, swept)
-    for job in jobs:
-        train(job.config)
+    for each in jobs:
+        train(each.config)
     table = build_table(load_records(jobs), (), {})
     assert [row.title for row in table.rows] == [
         "LMTCNN-1-1, training share 0.3", "LMTCNN-1-1",
@@ -246,3 +248,29 @@ def test_a_table_has_a_row_for_each_start_and_share_and_draws_them(overrides: Ov
     assert list(scratch.get_ydata()) == pytest.approx([100 * row.cells["age_exact"].mean for row in table.rows[:2]])
     assert "LMTCNN-1-1, transfer svm" in ages
     assert [name for name in figures if name.startswith("confusion") and "0.3" in name] == []
+
+
+def test_rows_are_compared_with_scratch_on_as_many_faces_and_may_start_from_the_weights_of_their_fold(
+    tmp_path: Path,
+) -> None:
+    def one(fold: int, variant: str, wrong: list[int], **keys: str) -> Job:
+        share = 0.2 if "0.2" in variant else 1.0
+        given = {"transfer": keys} if keys else {}
+        made = replace(job(tmp_path, "tiny", ("age",), fold, variant=variant), training_share=share, curve="Tiny")
+        return finish(replace(made, keys=given | ({"weights": f"sha{fold}"} if keys else {})), wrong=wrong)
+
+    jobs = [
+        *(one(fold, "0.2", [1, 2, 3, 4]) for fold in (0, 1)),
+        *(one(fold, "", [1, 2]) for fold in (0, 1)),
+        *(one(fold, "whole_0.2", [1], name="whole") for fold in (0, 1)),
+        *(one(fold, "whole", [1], name="whole") for fold in (0, 1)),
+    ]
+    table = build_table(load_records(jobs), (), {}, reference="tiny")
+    scratch_few, scratch, whole_few, whole = table.rows
+    assert not scratch.differences and not scratch_few.differences
+    assert whole_few.differences["age_exact"].mean == pytest.approx(3 / 16)
+    assert whole.differences["age_exact"].mean == pytest.approx(1 / 16)
+    assert table.reference_title == "Tiny, on as many training faces"
+    mixed = replace(jobs[-1], keys={"transfer": {"name": "svm"}, "weights": "sha1"})
+    with pytest.raises(UserError, match="different transfer must not share the row"):
+        build_table(load_records([*jobs[:-1], mixed]), (), {})

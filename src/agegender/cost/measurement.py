@@ -22,8 +22,9 @@ GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 class Subject:
     """What is measured: latency belongs to all of these and to the device.
 
-    `network` is the name of a model and `tasks` its heads, or it is what `stage` returns and there are none; `precision`
-    is one of the runtime's; `threads` and `batch_size` are of one call; `size` is the side of its images in pixels.
+    `network` is the name of a model and `tasks` its heads, or it is what `stage` returns and there are none;
+    `precision` is one of the runtime's; `threads` and `batch_size` are of one call; `size` is the side of its images in
+    pixels.
     """
 
     network: str

@@ -16,6 +16,7 @@ from agegender.data.readers.all_age_faces import read_all_age_faces
 from agegender.data.readers.chalearn import APPA_REAL, CHALEARN15, CHALEARN16, read_chalearn
 from agegender.data.readers.csv_table import read_csv_table
 from agegender.data.readers.fairface import read_fairface
+from agegender.data.readers.generated import read_generated
 from agegender.data.readers.morph2 import read_morph2
 from agegender.data.readers.scut_fbp5500 import read_scut_fbp5500
 from agegender.data.readers.utkface import read_utkface
@@ -25,7 +26,7 @@ from agegender.errors import UserError
 # A data set's reader: root and its own options -> all rows, and what was dropped and why.
 READERS: dict[str, Callable[..., tuple[pd.DataFrame, Dropped]]] = {
     "adience": lambda root, **options: (read_adience(root, **options), {}),
-    "generated": lambda root, **options: (read_adience(root, official=False, **options), {}),
+    "generated": lambda root: (read_generated(root), {}),
     "utkface": read_utkface,
     "fairface": read_fairface,
     "chalearn15": lambda root: read_chalearn(root, CHALEARN15),

@@ -29,6 +29,7 @@ from agegender.training.device import place, settle, workers
 from agegender.training.evaluate import predict
 from agegender.training.history import History, forget_after, selected_validation
 from agegender.training.interruption import stopped_by_ctrl_c
+from agegender.training.labels import check_labels
 from agegender.training.module import FaceModule
 from agegender.transfer.source import checksum, lineage, policy_of, source_of
 from agegender.transfer.start import check_unseen, start
@@ -111,6 +112,8 @@ def faces_of(config: DictConfig, pack: Pack) -> dict[str, Faces]:
         partial=bool(pack.info["missing"]),
     )
     tasks = tasks_of(config)
+    heads = dict(zip(tasks, plain(config.system.heads).values(), strict=True))
+    check_labels(rows, heads, f"data={config.data.name} with protocol={config.protocol.name}")
     rows = keep_half(rows, pack.manifest, config.fold, config.get("half"))
     parted = split(rows, config.fold, validation=protocol.get("validation", 0.1), rule=config.validation)
     parted = thin_training(parted, config.get("training_share", 1.0))

@@ -40,8 +40,10 @@ def build_optimizer(
             )
         case "adamw":
             optimizer = torch.optim.AdamW(groups, lr=recipe["learning_rate"], fused=True)
+        case "adam":  # its decay, unlike AdamW's, is part of the gradient
+            optimizer = torch.optim.Adam(groups, lr=recipe["learning_rate"], eps=recipe["epsilon"], fused=True)
         case other:
-            raise UserError(f"recipe.optimizer={other} is unknown: choose sgd or adamw")
+            raise UserError(f"recipe.optimizer={other} is unknown: choose sgd, adamw or adam")
     # Fused optimisers can undo the loss scaling of float16, so Lightning refuses to clip their gradients. Nothing is
     # scaled here.
     optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
@@ -53,7 +55,8 @@ def build_schedule(recipe: Mapping[str, Any]) -> Callable[[int], float]:
     schedule, steps = recipe["schedule"], int(recipe["steps"])
     match schedule["name"]:
         case "staircase":
-            return lambda step: float(schedule["factor"] ** (step // schedule["every"]))
+            again = schedule.get("restart") or steps + 1  # the rate starts anew after so many steps
+            return lambda step: float(schedule["factor"] ** (step % again // schedule["every"]))
         case "cosine":
             warmup = max(1, round(schedule["warmup"] * steps))
             return lambda step: min(

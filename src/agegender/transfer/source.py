@@ -34,7 +34,8 @@ def find_sources(config: DictConfig, data_digest: str) -> list[Source]:
     """Find what `transfer.weights` names, each distinct file of weights once: nothing without transfer.
 
     It is a file, the folder of a finished run, or a pattern of run folders, of which those count that are done and have
-    this run's data, fold and seed. A run that lends the weights of another stands for that other.
+    this run's data, fold and seed, and where this run has a `half` the other one. A run that lends the weights of
+    another stands for that other.
     """
     if policy_of(config) == "none":
         return []
@@ -58,13 +59,13 @@ def source_of(config: DictConfig, data_digest: str) -> Source | None:
     if len(found) > 1:
         names = ", ".join(source.words for source in found)
         raise UserError(
-            f"transfer.weights={weights} fits {len(found)} finished runs of this data, fold {config.fold} and seed "
-            f"{config.seed} ({names}): name one of them by more of its name"
+            f"transfer.weights={weights} fits {len(found)} finished runs of {_wanted(config)} ({names}): name one of "
+            "them by more of its name"
         )
     if not found:
         raise UserError(
-            f"transfer.weights={weights} is no file of weights and fits no finished run, or none of this data, fold "
-            f"{config.fold} and seed {config.seed}: train that run first, or name other weights"
+            f"transfer.weights={weights} is no file of weights and fits no finished run, or none of "
+            f"{_wanted(config)}: train that run first, or name other weights"
         )
     if not found[0].file.exists():
         raise UserError(f"{found[0].file} is not there: copy it from the machine where the run was trained")
@@ -96,9 +97,17 @@ def _checksum(file: Path, changed: int, size: int) -> str:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
+def _wanted(config: DictConfig) -> str:
+    half = "" if config.half is None else f", half {1 - config.half}"
+    return f"this data, fold {config.fold}, seed {config.seed}{half}"
+
+
 def _fits(run: RunFolder, config: DictConfig, data_digest: str) -> bool:
+    wanted = {"data": data_digest, "fold": config.fold, "seed": config.seed}
+    if config.half is not None:
+        wanted["half"] = 1 - config.half
     keys = run.read("identity").get("keys", {})
-    return [keys.get(name) for name in ("data", "fold", "seed")] == [data_digest, config.fold, config.seed]
+    return all(keys.get(name) == value for name, value in wanted.items())
 
 
 def _trained(run: RunFolder) -> Source | None:

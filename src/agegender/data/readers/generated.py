@@ -10,15 +10,18 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from rich.console import Console
 from rich.progress import track
 
+from agegender.data.readers.adience import read_adience
 from agegender.data.readers.drawn.casting import FOLDS, Face, plan_faces
 from agegender.data.readers.drawn.face import draw_face
 from agegender.data.readers.drawn.traits import draw_nuisance, draw_traits
 from agegender.errors import UserError
 
-VERSION = 1  # of the drawing and the labels: raised whenever the same arguments would give other files
+VERSION = 2  # of the drawing and the labels: raised whenever the same arguments would give other files
+AGES = "ages.csv"
 CHUNK = 16  # faces per message to a worker
 HEADER = "user_id\toriginal_image\tface_id\tage\tgender\tx\ty\tdx\tdy\ttilt_ang\tfiducial_yaw_angle\tfiducial_score"
 README = """These faces are drawn by a program. They are not photographs and show nobody.
@@ -40,12 +43,13 @@ def generate(
 ) -> None:
     """Draw `faces` JPEG images of `size` x `size` pixels and write their fold files: a new Adience-like set at `root`.
 
-    `root` gets `aligned/<user>/landmark_aligned_face.<face_id>.<image>.jpg`, `folds/fold_{0..4}_data.txt`, a README and
-    `generated.json`. The set appears at `root` whole or not at all: it is built in `<root>.partial`, which an earlier
-    interrupted run may have left and which is then replaced. The files do not depend on `workers`, the number of
-    processes (None: one per core); these are fresh interpreters, so a script that calls this with more than one needs
-    the `if __name__ == "__main__"` guard of multiprocessing. Raises UserError when `root` holds something or when there
-    are too few users or faces for five folds.
+    `root` gets `aligned/<user>/landmark_aligned_face.<face_id>.<image>.jpg`, `folds/fold_{0..4}_data.txt`, `ages.csv`
+    (the years each subject was drawn with, and a deviation as of several annotators), a README and `generated.json`.
+    The set appears at `root` whole or not at all: it is built in `<root>.partial`, which an earlier interrupted run may
+    have left and which is then replaced. The files do not depend on `workers`, the number of processes (None: one per
+    core); these are fresh interpreters, so a script that calls this with more than one needs the `if __name__ ==
+    "__main__"` guard of multiprocessing. Raises UserError when `root` holds something or when there are too few users
+    or faces for five folds.
     """
     if not faces >= users >= FOLDS:
         raise UserError(
@@ -60,6 +64,7 @@ def generate(
     for folder in sorted({(unfinished / face.path).parent for face in plan}):
         folder.mkdir(parents=True)
     write_folds(unfinished / "folds", plan, seed)
+    write_ages(unfinished / AGES, plan)
     draw_all(unfinished, plan, size, seed, workers or os.cpu_count() or 1, progress)
     (unfinished / "README.txt").write_text(README, encoding="utf-8")
     record = arguments(faces, users, size, seed)
@@ -88,6 +93,26 @@ def write_folds(folder: Path, plan: list[Face], seed: int) -> None:
         rows = [fold_row(face, seed) for face in plan if face.fold == fold]
         lines = [HEADER, *rows, *rows[7::200]]
         (folder / f"fold_{fold}_data.txt").write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
+
+
+def write_ages(file: Path, plan: list[Face]) -> None:
+    """Write the age in years that each face was drawn with, to a tenth, and a deviation that grows with it."""
+    years = {face.path.as_posix(): face.subject.years for face in plan}
+    lines = [f"{image},{age:.1f},{1 + age / 20:.1f}" for image, age in years.items()]
+    file.write_text("\n".join(["image,age_years,age_years_sd", *lines]) + "\n", encoding="utf-8", newline="\n")
+
+
+def read_generated(root: Path) -> pd.DataFrame:
+    """Read a generated set as `read_adience` reads Adience, with the ages it was drawn with where they are there.
+
+    Columns as there, and then age_years and age_years_sd (Float64).
+    """
+    rows, file = read_adience(root, official=False), root / AGES
+    if not file.is_file():
+        return rows
+    ages = pd.read_csv(file, dtype={"age_years": "Float64", "age_years_sd": "Float64"}).set_index("image")
+    columns = {name: rows["image"].map(ages[name]) for name in ("age_years", "age_years_sd")}
+    return rows.assign(**columns)
 
 
 def photograph_rng(face: Face, seed: int) -> np.random.Generator:
