@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 
 from agegender.data.batches import Batch, Faces, TrainingBatches, loader
 from agegender.runs import RunFolder
-from agegender.settings import config_folder, plain, tasks_of
+from agegender.settings import augmentation_of, config_folder, plain, preprocessing_of, tasks_of
 from agegender.training.device import computing_device, decide, gpus, set_process, settle, workers
 from agegender.training.fit import build_network, build_trainer, quiet_lightning
 from agegender.training.module import FaceModule
@@ -120,9 +120,15 @@ def set_up(config: DictConfig, block: int, faces: Faces) -> Training:
     recipe = config.recipe
     faces = settle(config, {"train": Faces(faces.images, faces.table, tasks_of(config))})["train"]
     module = FaceModule(build_network(config), plain(recipe), seed=0, compiled=bool(config.trainer.compile))
-    size = config.system.model.input_size
     batches = TrainingBatches(
-        faces, size=size, batch_size=recipe.batch_size, steps=recipe.steps, seed=0, contrast=recipe.contrast
+        faces,
+        size=config.system.model.input_size,
+        batch_size=recipe.batch_size,
+        steps=recipe.steps,
+        seed=0,
+        contrast=recipe.contrast,
+        augmentation=augmentation_of(config),
+        preprocessing=preprocessing_of(config),
     )
     where = (
         torch.cuda.get_device_name(computing_device(config))

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from agegender.data.augment import AUGMENTATIONS, get_augmentation
 from agegender.data.batches import EvaluationBatches, Faces, TrainingBatches, loader
 from agegender.data.looks import LOOKS, get_look
 from agegender.heads.head import NO_LABEL
@@ -28,13 +29,18 @@ def faces() -> Faces:
     return Faces(images, table, ["age", "gender"])
 
 
-def training(faces: Faces, start: int = 0, seed: int = 0) -> TrainingBatches:
-    return TrainingBatches(faces, size=16, batch_size=4, steps=6, seed=seed, contrast=(0.5, 1.5), start=start)
+def training(faces: Faces, start: int = 0, seed: int = 0, augmentation: str = "crops") -> TrainingBatches:
+    varied = get_augmentation(augmentation)
+    return TrainingBatches(
+        faces, size=16, batch_size=4, steps=6, seed=seed, contrast=(0.5, 1.5), augmentation=varied, start=start
+    )
 
 
-def test_batches_are_the_same_for_any_number_of_workers_and_after_a_resume(faces: Faces) -> None:
-    alone = list(loader(training(faces), 0))
-    for batches in (list(loader(training(faces), 2)), [*alone[:2], *loader(training(faces, start=2), 0)]):
+@pytest.mark.parametrize("augmentation", AUGMENTATIONS)
+def test_batches_are_the_same_for_any_number_of_workers_and_after_a_resume(faces: Faces, augmentation: str) -> None:
+    alone = list(loader(training(faces, augmentation=augmentation), 0))
+    parallel = list(loader(training(faces, augmentation=augmentation), 2))
+    for batches in (parallel, [*alone[:2], *loader(training(faces, start=2, augmentation=augmentation), 0)]):
         assert len(batches) == len(alone) == 6
         for ours, theirs in zip(alone, batches, strict=True):
             assert torch.equal(ours["images"], theirs["images"])

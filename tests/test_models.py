@@ -6,26 +6,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.flop_counter import FlopCounterMode
 
 from agegender import create_model, list_models
 from agegender.errors import UserError
 from agegender.models.layers import BetaBatchNorm2d, LocalResponseNorm
-
-
-def parameters(network: nn.Module) -> int:
-    return sum(p.numel() for p in network.parameters())
-
-
-def macs(network: nn.Module) -> int:
-    counter = FlopCounterMode(display=False)
-    # LRN is a fixed operation of the architecture and does not count (design: convolutions and linear layers only).
-    for module in network.modules():
-        if isinstance(module, LocalResponseNorm):
-            module.forward = lambda x: x  # type: ignore[method-assign]
-    with counter, torch.inference_mode():
-        network.eval()(torch.zeros(1, 3, 227, 227))
-    return counter.get_total_flops() // 2
+from layer_by_layer import layers, macs, moving_statistics, parameters
 
 
 @pytest.mark.parametrize(
@@ -34,6 +19,8 @@ def macs(network: nn.Module) -> int:
         ("lmtcnn_1_1", ("age", "gender"), 7_488_426),
         ("lmtcnn_2_1", ("age", "gender"), 7_614_634),
         ("mobilenet_v1", ("age", "gender"), 3_217_226),
+        ("gilnet", ("age",), 11_415_048),
+        ("gilnet", ("gender",), 11_411_970),
         ("levi_hassner_tf", ("age",), 8_859_144),
         ("levi_hassner_tf", ("gender",), 8_856_066),
         ("levi_hassner_tf", ("age", "gender"), 8_860_170),
@@ -43,6 +30,13 @@ def macs(network: nn.Module) -> int:
         ("levi_hassner_bn", ("age", "gender"), 8_860_170),
         # 21,768,352 of the trunk: see test_inception.py.
         ("inception_v3", ("age", "gender"), 21_788_842),
+        ("caffenet", ("age",), 56_901_000),
+        ("caffenet", ("gender",), 56_876_418),
+        ("vgg_face", ("age",), 134_293_320),
+        ("vgg_face", ("gender",), 134_268_738),
+        # Published with 101 outputs.
+        ("thin_age", ("age",), 3_708_229 - 257 * (101 - 8)),
+        ("tiny_age", ("age",), 934_869 - 129 * (101 - 8)),
         # torchvision's published counts, less the classifier they end in, and two heads.
         ("mobilenet_v3_small", ("age", "gender"), 2_542_856 - (577 * 1024 + 1025 * 1000) + 577 * 10),
         ("shufflenet_v2", ("age", "gender"), 2_278_604 - 1025 * 1000 + 1025 * 10),
@@ -53,15 +47,6 @@ def macs(network: nn.Module) -> int:
 def test_parameter_counts_are_the_published_ones(name: str, tasks: tuple[str, ...], expected: int) -> None:
     with torch.device("meta"):
         assert parameters(create_model(name, tasks)) == expected
-
-
-def layers(network: nn.Module) -> list[nn.Module]:
-    """The layers with weights, in the order of the graph."""
-    return [m for m in network.modules() if isinstance(m, (nn.Conv2d, nn.BatchNorm2d, nn.Linear))]
-
-
-def moving_statistics(network: nn.Module) -> int:
-    return sum(b.numel() for n, b in network.named_buffers() if "running" in n)
 
 
 def test_lmtcnn_layer_by_layer() -> None:

@@ -279,3 +279,20 @@ def test_summary_is_a_table_of_what_was_kept_and_dropped(tmp_path, source):
     shown = console.file.getvalue()
     for words in ("faces kept", "faces dropped: empty file", "images/s", "digest"):
         assert words in shown
+
+
+def test_fractions_come_back_to_the_last_bit(tmp_path, source):
+    names = write_faces(source, 3)
+    manifest = manifest_of(names).assign(
+        age_years=pd.array([30.1, None, 7.0], dtype="Float64"),
+        age_years_sd=pd.array([1e-10, None, 0.1 + 0.2], dtype="Float64"),
+        attractiveness=pd.array([3.0, 4.0, None], dtype="Float64"),
+        split=pd.array(["train", "val", "test"], dtype="string"),
+    )
+    summary = build(tmp_path / "pack", source, manifest)
+    pack = reopen(tmp_path / "pack")
+    for name in ("age_years", "age_years_sd", "attractiveness"):
+        pd.testing.assert_series_equal(pack.manifest[name], manifest[name])
+    assert pack.manifest["split"].tolist() == ["train", "val", "test"]
+    later = build(tmp_path / "other", source, manifest.assign(age_years_sd=[1e-10, None, 0.3]))
+    assert later.digest != summary.digest

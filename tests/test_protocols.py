@@ -213,7 +213,14 @@ def test_utkface_protocols_count_faces_by_their_rule() -> None:
     assert exact["age_group"].notna().all()
 
 
-@pytest.mark.parametrize("name", ["utkface_partition", "utkface_exact"])
+def test_utkface_years_leaves_out_who_is_older_than_100() -> None:
+    kept = apply_protocol(utkface(1170), "utkface_years", "utkface")
+    assert len(kept) == 1010
+    assert kept["age_years"].max() == 100
+    assert kept["age_group"].tolist() == group_of_years(kept["age_years"], "partition").tolist()
+
+
+@pytest.mark.parametrize("name", ["utkface_partition", "utkface_exact", "utkface_years"])
 def test_a_fraction_keeps_its_share_of_every_stratum_and_nests(name: str) -> None:
     rows = utkface(4000)
     strata = ["fold", "partition", "gender"]
@@ -252,7 +259,7 @@ def test_refuses_what_does_not_fit() -> None:
 def test_protocols_that_need_lists_fit_and_apply_only_where_these_were_read() -> None:
     rows = adience(("a", "(0, 2)", 0))
     assert fitting(rows, "adience") == [name for name, *_ in PUBLISHED]
-    assert fitting(utkface(1), "utkface") == ["utkface_exact", "utkface_partition"]
+    assert fitting(utkface(1), "utkface") == ["utkface_exact", "utkface_partition", "utkface_years"]
     with pytest.raises(UserError, match=r"protocol lmtcnn_lists needs the authors' lists, .*data.settings.lists="):
         apply_protocol(rows, "lmtcnn_lists", "adience")
     listed = rows.assign(lists_agegender="test train train validation none")

@@ -8,7 +8,7 @@ from agegender.data.manifest import digest
 from agegender.data.protocols import apply_protocol
 from agegender.data.readers.adience import read_adience
 from agegender.data.readers.utkface import read_utkface
-from agegender.data.splits import assert_disjoint, split
+from agegender.data.splits import assert_disjoint, deal_folds, split
 from agegender.errors import UserError
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -183,6 +183,37 @@ def test_digest_follows_the_data_and_nothing_else() -> None:
     assert digest(rows, protocol="a") == digest(rows, protocol="a") != digest(rows)
     changed = [rows.assign(gender=1), rows[::-1], rows[:-1], rows.assign(subject="s"), rows.assign(age_label="x")]
     assert len({digest(rows), *map(digest, changed)}) == 6
+
+
+def test_digest_tells_fractions_apart_to_the_last_bit() -> None:
+    """A whole number in a column of fractions is written as in one of whole numbers."""
+    rows = faces(3, None).assign(
+        age_years=pd.array([30.25, 7.0, None], dtype="Float64"),
+        age_years_sd=pd.array([0.1, 1e-10, None], dtype="Float64"),
+        attractiveness=pd.array([2.0, 3.0, 4.0], dtype="Float64"),
+    )
+    text = """{}
+age_group,age_years,age_years_sd,attractiveness,fold,gender,image,subject
+0,30.25,0.1,2,0,0,0.jpg,
+0,7,1e-10,3,1,0,1.jpg,
+0,,,4,2,0,2.jpg,
+"""
+    assert digest(rows) == hashlib.sha256(text.encode()).hexdigest()
+    assert digest(rows.assign(age_years_sd=[0.1 + 2**-56, 1e-10, None])) != digest(rows)
+
+
+def test_subjects_are_dealt_by_the_documented_rule() -> None:
+    """By `printf %s NAME | md5sum`: 16.. (6), 4b.. (cid), 69.. (dot), 8f.. (7), 9f.. (bob), fa.. (eve)."""
+    rows = pd.DataFrame(
+        {
+            "image": [f"a/{n}.jpg" for n in range(8)],
+            "subject": pd.array(["bob", "ann", "ann", "cid", "dot", "eve", None, None], dtype="string"),
+            "age": pd.array([0, 0, 0, 0, 0, 0, 1, 1], dtype="Int64"),
+        }
+    )
+    assert deal_folds(rows, ["age"]).tolist() == [1, 0, 0, 2, 3, 4, 1, 4]  # ann first, who has two images
+    recoded = rows.assign(image=rows["image"].str.replace(".jpg", ".png"))[::-1]
+    assert deal_folds(recoded, ["age"]).tolist() == [4, 1, 4, 3, 2, 0, 0, 1]
 
 
 def test_digest_is_the_same_with_every_pandas() -> None:

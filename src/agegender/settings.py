@@ -12,6 +12,7 @@ from agegender.runs import RunFolder, identity
 from agegender.transfer.source import find_sources, policy_of
 
 if TYPE_CHECKING:
+    from agegender.data.augment import Augmentation
     from agegender.data.preprocessing import Preprocessing
 
 # tf32: float32 with the convolutions of a GPU in TF32, torch's own default; 32-true means float32 throughout.
@@ -45,6 +46,7 @@ def check(config: DictConfig) -> None:
     check_transfer(config)
     check_less(config.half, config.training_share)
     preprocessing_of(config)
+    augmentation_of(config)
     if config.validation not in RULES:
         raise UserError(f"validation={config.validation} is unknown: choose from {', '.join(RULES)}")
     for name in ("steps", "batch_size", "validate_every"):
@@ -75,6 +77,13 @@ def preprocessing_of(config: DictConfig) -> "Preprocessing":
     from agegender.data.preprocessing import get_preprocessing  # brings torch, which `--help` need not wait for
 
     return get_preprocessing(plain(config.system).get("preprocessing", {"name": "standardize"}))
+
+
+def augmentation_of(config: DictConfig) -> "Augmentation":
+    """Return how a recipe varies training faces: random crops, where it names nothing else."""
+    from agegender.data.augment import get_augmentation  # brings torch, which `--help` need not wait for
+
+    return get_augmentation(config.recipe.get("augmentation", "crops"))
 
 
 def differences(config: DictConfig) -> dict[str, str]:

@@ -3,12 +3,18 @@
 Everything works on a whole batch of uint8 faces at once, on whatever device holds them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from agegender.data.jitter import jittered
+from agegender.errors import UserError
+
+Augmentation = Callable[[Tensor, int, torch.Generator], Tensor]
+"""faces uint8 (N, S, S, 3), a size and where numbers are drawn from -> (N, 3, size, size), RGB in 0..255."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,24 @@ def cut_by_pixels(faces: Tensor, windows: Windows, size: int) -> Tensor:
     columns = left + torch.where(flip, size - 1 - steps, steps)
     pixels = (rows[:, :, None] * stored + columns[:, None, :]).flatten()
     return faces.view(-1, 3).index_select(0, pixels).view(-1, size, size, 3).permute(0, 3, 1, 2)
+
+
+def random_crops(faces: Tensor, size: int, generator: torch.Generator) -> Tensor:
+    """Cut a random window out of each face and mirror every second: uint8 (N, S, S, 3) -> uint8 (N, 3, size, size)."""
+    return cut(faces, random_windows(len(faces), faces.shape[1] - size, generator), size)
+
+
+AUGMENTATIONS: dict[str, Augmentation] = {
+    "crops": random_crops,  # of the LMTCNN family and of Caffe
+    "dldl_v2": jittered,
+}
+
+
+def get_augmentation(name: str) -> Augmentation:
+    """Return how training faces are varied; UserError when there is none of this name."""
+    if name not in AUGMENTATIONS:
+        raise UserError(f"recipe.augmentation={name} is unknown: choose from {', '.join(AUGMENTATIONS)}")
+    return AUGMENTATIONS[name]
 
 
 def random_contrast(count: int, bounds: Sequence[float], generator: torch.Generator) -> Tensor:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, get_worker_info
 
-from agegender.data.augment import cut, random_contrast, random_windows, resize
+from agegender.data.augment import Augmentation, random_contrast, random_crops, resize
 from agegender.data.looks import View
 from agegender.data.preprocessing import STANDARDIZE, Preprocessing
 from agegender.heads.head import NO_LABEL
@@ -141,12 +141,13 @@ class TrainingBatches(IterableDataset[Batch]):
         steps: int,
         seed: int,
         contrast: Sequence[float] | None,
+        augmentation: Augmentation = random_crops,
         preprocessing: Preprocessing = STANDARDIZE,
         start: int = 0,
     ):
         self.faces, self.size, self.batch_size, self.contrast = faces, size, batch_size, contrast
         self.steps, self.seed, self.start = steps, seed, start
-        self.preprocessing = preprocessing
+        self.augmentation, self.preprocessing = augmentation, preprocessing
 
     def rows(self, step: int) -> npt.NDArray[np.int64]:
         """The rows of a step: epochs follow each other without a gap, each a fresh order of all faces."""
@@ -159,10 +160,9 @@ class TrainingBatches(IterableDataset[Batch]):
         """Build the batch of one step."""
         generator = torch.Generator().manual_seed(int(np.random.SeedSequence([self.seed, step]).generate_state(1)[0]))
         rows = self.rows(step)
-        windows = random_windows(len(rows), self.faces.images.shape[1] - self.size, generator)
-        crops = cut(self.faces.stored(rows), windows, self.size)
+        images = self.augmentation(self.faces.stored(rows), self.size, generator)
         contrast = random_contrast(len(rows), self.contrast, generator) if self.contrast else None
-        return self.faces.batch(self.preprocessing(crops, contrast), rows)
+        return self.faces.batch(self.preprocessing(images, contrast), rows)
 
     def __iter__(self) -> Iterator[Batch]:
         worker = get_worker_info()

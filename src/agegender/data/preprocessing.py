@@ -97,6 +97,8 @@ def get_preprocessing(given: Mapping[str, Any]) -> Preprocessing:
             if not isinstance(numbers, list) or [isinstance(x, int | float) for x in numbers] != [True] * 3:
                 raise UserError(f"system.preprocessing.{name}={numbers} must be three numbers, one of each channel")
             values[name] = tuple(map(float, numbers))
+    if not isinstance(values.get("divisor", 1), int | float):
+        raise UserError(f"system.preprocessing.divisor={values['divisor']} must be a number")
     found = Preprocessing(**values)
     if found.channels not in ("RGB", "BGR"):
         raise UserError(f"system.preprocessing.channels={found.channels} is unknown: choose RGB or BGR")

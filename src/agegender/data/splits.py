@@ -47,13 +47,13 @@ def deal_folds(rows: pd.DataFrame, strata: list[str]) -> pd.Series:
             "unit": ("subject " + rows["subject"]).where(known, "face " + rows["image"]),
             "name": rows["subject"].where(known, _stems(rows["image"])),
             "image": rows["image"],
-            "stratum": rows[strata].astype("string").fillna("").agg("/".join, axis=1),
+            "stratum": rows.groupby(strata, dropna=False).ngroup(),
         }
     ).sort_values("image")
     units = faces.groupby("unit").agg(name=("name", "first"), stratum=("stratum", "first"), size=("unit", "size"))
     units = units.assign(key=_md5(units["name"], "")).reset_index()
     folds: dict[str, int] = {}
-    total, within = [0] * FOLDS, defaultdict[str, list[int]](lambda: [0] * FOLDS)
+    total, within = [0] * FOLDS, defaultdict[int, list[int]](lambda: [0] * FOLDS)
     order = units.sort_values(["size", "key", "unit"], ascending=[False, True, True])
     for unit, stratum, size in order[["unit", "stratum", "size"]].itertuples(index=False):
         here = within[stratum]

@@ -1,5 +1,7 @@
 """Heads: what a network answers for one task, one file per family of losses."""
 
+from importlib import import_module
+
 from agegender.errors import UserError
 from agegender.heads.dldl import DldlHead, DldlV2Head
 from agegender.heads.head import Head
@@ -26,14 +28,29 @@ HEADS: dict[str, type[Head]] = {
 def create_head(name: str, features: int, task: Task, **options: object) -> Head:
     """Build the head of this name over `features` inputs, with its own options.
 
-    UserError when there is none of this name, when it does not take an option or a value, and for an ordinal loss on a
-    task whose labels have no order.
+    `name` is one of `HEADS`, or the class of a head elsewhere, "my_losses.huber.HuberHead". UserError when there is
+    none of this name, when it does not take an option or a value, and for an ordinal loss on a task whose labels have
+    no order.
     """
-    if name not in HEADS:
-        raise UserError(f"there is no head '{name}': choose from {', '.join(HEADS)}")
+    head = HEADS.get(name) or _elsewhere(name)
     if not task.ordinal and name != "softmax":
         raise UserError(f"the head {name} needs labels in an order, which those of {task.name} have not: use softmax")
     try:
-        return HEADS[name](features, task, **options)  # type: ignore[arg-type]
+        return head(features, task, **options)  # type: ignore[arg-type]
     except TypeError as error:
         raise UserError(f"the head {name} of {task.name} does not take its options: {error}") from None
+
+
+def _elsewhere(name: str) -> type[Head]:
+    """The class of a head outside this package, by its dotted name."""
+    module, _, attribute = name.rpartition(".")
+    try:
+        found = getattr(import_module(module), attribute) if module else None
+    except (ImportError, AttributeError):
+        found = None
+    if not (isinstance(found, type) and issubclass(found, Head)):
+        raise UserError(
+            f"there is no head '{name}': choose from {', '.join(HEADS)}, or name a class that Python can import, as in "
+            "losses.huber.HuberHead (docs/adding_a_loss.md)"
+        )
+    return found

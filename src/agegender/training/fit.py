@@ -22,7 +22,7 @@ from agegender.models.network import Network, create_model
 from agegender.modes import get_mode
 from agegender.predictions import predictions_text
 from agegender.runs import RunFolder, identity
-from agegender.settings import evaluation_of, plain, preprocessing_of, tasks_of
+from agegender.settings import augmentation_of, evaluation_of, plain, preprocessing_of, tasks_of
 from agegender.tasks import get_task
 from agegender.training.checkpoints import checkpointing, disk_full_explained, newest_checkpoint
 from agegender.training.device import place, settle, workers
@@ -168,6 +168,7 @@ def _train(
         steps=recipe.steps,
         seed=config.seed,
         contrast=recipe.contrast,
+        augmentation=augmentation_of(config),
         preprocessing=preprocessing,
         start=start,
     )
@@ -184,7 +185,7 @@ def _train(
         )
     if get_mode(config.mode).select == "last":
         return module.state_dict()
-    best = torch.load(folder.checkpoints / "best.ckpt", weights_only=True, map_location="cpu")
+    best = torch.load(folder.checkpoints / "best.ckpt", weights_only=True, map_location="cpu", mmap=True)
     state: dict[str, Any] = best["state_dict"]
     return state
 

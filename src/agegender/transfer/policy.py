@@ -44,17 +44,23 @@ def check_transfer(config: DictConfig) -> None:
                 )
 
 
-def blocks_of(backbone: nn.Module) -> list[nn.Module]:
-    """Return the blocks of a trunk: its direct children that have parameters, in order.
+def blocks_of(backbone: nn.Module) -> list[list[nn.Module]]:
+    """Return the blocks of a trunk: its direct children that have parameters, in order, batch norm with the one before.
 
     Where a module has a single such child, that child's children are the blocks: torchvision's networks stand inside
-    one module, MobileNet's blocks inside one Sequential. LMTCNN has four (stem, two separable blocks, full layers).
+    one module, MobileNet's blocks inside one Sequential. LMTCNN has four (stem, two separable blocks, full layers),
+    TinyAgeNet thirteen, each a convolution with its batch norm, VGG-Face two (convolutions, full layers).
     """
-    while True:
-        children = [child for child in backbone.children() if any(True for _ in child.parameters())]
-        if len(children) != 1:
-            return children or [backbone]
-        (backbone,) = children
+    children = [backbone]
+    while len(children) == 1 and (inner := [c for c in children[0].children() if any(True for _ in c.parameters())]):
+        children = inner
+    blocks: list[list[nn.Module]] = []
+    for child in children:
+        if isinstance(child, nn.BatchNorm2d) and blocks:
+            blocks[-1].append(child)
+        else:
+            blocks.append([child])
+    return blocks
 
 
 def freeze(network: Network, transfer: Mapping[str, Any], loaded: Collection[str]) -> list[str]:
@@ -65,9 +71,9 @@ def freeze(network: Network, transfer: Mapping[str, Any], loaded: Collection[str
     """
     trained = _trained_part(network, transfer)
     network.backbone.requires_grad_(False).eval()
-    for block in trained:
-        block.requires_grad_(True).train()
-    moving = {id(tensor) for block in trained for tensor in (*block.parameters(), *block.buffers())}
+    for module in trained:
+        module.requires_grad_(True).train()
+    moving = {id(tensor) for module in trained for tensor in (*module.parameters(), *module.buffers())}
     tensors = (*network.backbone.named_parameters(prefix="backbone"), *network.backbone.named_buffers("backbone"))
     held = set(network.state_dict())
     frozen = [name for name, tensor in tensors if id(tensor) not in moving and name in held]
@@ -90,7 +96,7 @@ def _trained_part(network: Network, transfer: Mapping[str, Any]) -> list[nn.Modu
                 raise UserError(
                     f"transfer.blocks={count}: the trunk has {len(blocks)} blocks, choose 1 to {len(blocks)}"
                 )
-            return blocks[-count:]
+            return [module for block in blocks[-count:] for module in block]
         case _:
             return [network.backbone]
 

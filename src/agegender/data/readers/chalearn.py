@@ -11,6 +11,7 @@ Layouts as public code reads them:
   `train/000001.jpg_face.jpg` (yu4u/age-estimation-pytorch [b73d91c] `dataset.py`).
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +20,7 @@ import pandas as pd
 
 from agegender.data.labels import group_of_years
 from agegender.data.readers import Dropped
-from agegender.data.readers.table import read_table, refuse_repeats, to_rows, to_spreads, to_years
+from agegender.data.readers.table import read_table, refuse, refuse_repeats, to_rows, to_spreads, to_years
 from agegender.data.source import Source, open_source
 from agegender.errors import UserError
 
@@ -81,20 +82,24 @@ def read_chalearn(root: Path, layout: Layout, *, official: bool = True) -> tuple
     ), {}
 
 
-def _index(names: list[str]) -> dict[tuple[str, str], str]:
-    """Map part and file name to the image's whole name; the part is the beginning of its folder's."""
-    places = (name.rpartition("/") for name in names)
-    found = [(folder.rpartition("/")[2].lower(), file, f"{folder}/{file}") for folder, _, file in places if folder]
-    return {
-        (part, file): name
-        for folder, file, name in found
-        for part in ("train", "val", "test")
-        if folder.startswith(part)
-    }
+def _index(names: list[str]) -> dict[tuple[str, str], list[str]]:
+    """Map (part, file name) to the whole names of the images of it; the name of their folder begins as the part."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for name in names:
+        folder, _, file = name.rpartition("/")
+        part = re.match("train|val|test", folder.rpartition("/")[2].lower())
+        if part:
+            found.setdefault((part[0], file), []).append(name)
+    return found
 
 
 def _read_part(
-    source: Source, names: list[str], images: Mapping[tuple[str, str], str], layout: Layout, part: str, official: bool
+    source: Source,
+    names: list[str],
+    images: Mapping[tuple[str, str], list[str]],
+    layout: Layout,
+    part: str,
+    official: bool,
 ) -> pd.DataFrame:
     """Read the list of a part, whose name is looked for whatever its capitals."""
     file, columns = layout.lists[part], list(layout.columns)
@@ -110,16 +115,22 @@ def _read_part(
         )
     image, mean, deviation = (table[name] for name in columns)
     refuse_repeats(path, image)
+    refuse(path, mean, mean == "", "an age in years")
     years = to_years(path, mean).astype("Float64")
-    folder = {"train": "train", "val": "valid", "test": "test"}[part]
     return pd.DataFrame(
         {
-            "image": [
-                images.get((part, f"{name}{layout.suffix}"), f"{folder}/{name}{layout.suffix}") for name in image
-            ],
+            "image": [_locate(source.path, images, part, f"{name}{layout.suffix}") for name in image],
             "split": part,
             "age_years": years,
             "age_years_sd": to_spreads(path, deviation, years),
             "row": to_rows(path, table),
         }
     )
+
+
+def _locate(root: Path, images: Mapping[tuple[str, str], list[str]], part: str, file: str) -> str:
+    """Return an image's whole name, or where it would be expected; UserError where there are two."""
+    found = images.get((part, file), [f"{part}/{file}"])
+    if len(found) > 1:
+        raise UserError(f"{root} holds {found[0]} and {found[1]}: remove or rename the folder that is not to be used")
+    return found[0]
