@@ -27,7 +27,10 @@ FOLLOWS = {"data": ("protocol",)}
 
 @dataclass(frozen=True)
 class Job:
-    """One run of a table: what it is, and the folder it has or would have."""
+    """One run of a table: what it is, and the folder it has or would have.
+
+    `curve` is the title of all rows that differ in the share of the training faces only.
+    """
 
     system: str
     title: str
@@ -43,6 +46,8 @@ class Job:
     keys: Mapping[str, Any]
     overrides: tuple[str, ...]
     config: DictConfig
+    curve: str = ""
+    training_share: float = 1.0
 
 
 def narrowed(overrides: Sequence[str], swept: Mapping[str, str]) -> list[str]:
@@ -117,7 +122,7 @@ def _job(config: DictConfig, data_digest: str, overrides: tuple[str, ...]) -> Jo
     apart = differences(config)
     return Job(
         system=config.system.name,
-        title=", ".join([config.system.title, *(f"{name.replace('_', ' ')} {value}" for name, value in apart.items())]),
+        title=_title(config, apart),
         tasks=tuple(tasks_of(config)),
         fold=config.fold,
         seed=config.seed,
@@ -130,7 +135,19 @@ def _job(config: DictConfig, data_digest: str, overrides: tuple[str, ...]) -> Jo
         keys=identity_keys(config, data_digest),
         overrides=overrides,
         config=config,
+        curve=_title(config, _but_for_share(apart)),
+        training_share=config.training_share,
     )
+
+
+def _but_for_share(apart: Mapping[str, str]) -> dict[str, str]:
+    """What rows of one learning curve have in common; where it says nothing of a start, that is from scratch."""
+    common = {name: value for name, value in apart.items() if name != "training_share"}
+    return common if "transfer" in common else {"from": "scratch", **common}
+
+
+def _title(config: DictConfig, apart: Mapping[str, str]) -> str:
+    return ", ".join([config.system.title, *(f"{name.replace('_', ' ')} {value}" for name, value in apart.items())])
 
 
 def swept_by(overrides: Sequence[str]) -> dict[str, str]:

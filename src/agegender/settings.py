@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from agegender.errors import UserError
 from agegender.modes import Evaluation, get_evaluation, get_mode
 from agegender.runs import RunFolder, identity
+from agegender.transfer.source import find_sources, policy_of
 
 if TYPE_CHECKING:
     from agegender.data.augment import Augmentation
@@ -34,13 +35,16 @@ def check(config: DictConfig) -> None:
     """Refuse values no run can have, before anything is started; UserError names the value and what it may be."""
     from agegender.data.looks import get_look  # these bring torch and pandas, which `--help` need not wait for
     from agegender.data.protocols import get_protocol
-    from agegender.data.splits import RULES
+    from agegender.data.splits import RULES, check_less
+    from agegender.transfer.policy import check_transfer
 
     if config.fold not in range(5):
         raise UserError(f"fold={config.fold}: there are five folds, choose fold=0 to fold=4")
     if config.fold >= get_protocol(config.protocol.name, config.data.name).folds:
         raise UserError(f"fold={config.fold}: protocol {config.protocol.name} has one fold, choose fold=0")
     get_look(evaluation_of(config).look)
+    check_transfer(config)
+    check_less(config.half, config.training_share)
     preprocessing_of(config)
     augmentation_of(config)
     if config.validation not in RULES:
@@ -83,10 +87,19 @@ def augmentation_of(config: DictConfig) -> "Augmentation":
 
 
 def differences(config: DictConfig) -> dict[str, str]:
-    """Return what sets a run apart from the others of its system, mode, fold and seed: how it is evaluated, a leak."""
+    """Return what sets a run apart from the others of its system, mode, fold and seed.
+
+    That is how it is evaluated, a leak, what it started from (`transfer`) and a share of the training faces.
+    """
     own = vars(get_mode(config.mode).evaluation)
     found = {name: str(value) for name, value in vars(evaluation_of(config)).items() if value != own[name]}
-    return found | ({"validation": config.validation} if config.validation == "by_image_leaky" else {})
+    if config.validation == "by_image_leaky":
+        found["validation"] = config.validation
+    if (policy := policy_of(config)) != "none":
+        found["transfer"] = f"last_{config.transfer.blocks}_blocks" if policy == "last_blocks" else policy
+    if (share := config.get("training_share", 1)) != 1:
+        found["training_share"] = f"{share:g}"
+    return found
 
 
 def tasks_of(config: DictConfig) -> list[str]:
@@ -98,12 +111,23 @@ def tasks_of(config: DictConfig) -> list[str]:
 
 
 def identity_keys(config: DictConfig, data_digest: str) -> dict[str, Any]:
-    """Everything that can change the result of a run: not the device, paths, tracking, titles or the commit."""
+    """Everything that can change the result of a run: not the device, paths, tracking, titles or the commit.
+
+    What a run starts from is in it as a checksum of the weights; None where they are not there yet. What is as it was
+    before one could choose (`half`, `training_share`, `transfer`) is left out, so that runs of then keep their names.
+    """
     from agegender.data.protocols import get_protocol  # brings pandas, which `--help` need not wait for
 
     aside = ("title", "official_learning_rate", "official_weight_decay")
     system = {key: value for key, value in plain(config.system).items() if key not in aside}
     protocol = get_protocol(config.protocol.name, config.data.name)
+    usual = {"half": None, "training_share": 1}
+    further = {name: config[name] for name, value in usual.items() if config.get(name, value) != value}
+    if policy_of(config) != "none":
+        transfer = {key: value for key, value in plain(config.transfer).items() if value is not None}
+        sources = find_sources(config, data_digest)
+        further["weights"] = sources[0].sha256 if len(sources) == 1 else None
+        further["transfer"] = {key: value for key, value in transfer.items() if key != "weights"}
     return {
         "data": data_digest,
         "protocol": plain(config.protocol) | {"version": protocol.version},
@@ -115,6 +139,7 @@ def identity_keys(config: DictConfig, data_digest: str) -> dict[str, Any]:
         "precision": config.precision,
         "seed": config.seed,
         "fold": config.fold,
+        **further,
     }
 
 

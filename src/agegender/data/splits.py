@@ -108,6 +108,50 @@ def split(rows: pd.DataFrame, fold: int, *, validation: float = 0.1, rule: str =
     return rows.assign(part=part)[part.notna()]
 
 
+def check_less(half: int | None, share: float) -> None:
+    """Refuse, with a UserError, what is no half and no share of the training faces."""
+    if half not in (None, 0, 1):
+        raise UserError(f"half={half}: choose 0 or 1, or null for all faces")
+    if not isinstance(share, int | float) or not 0 < share <= 1:
+        raise UserError(f"training_share={share}: expected a number above 0 and at most 1")
+
+
+def keep_half(rows: pd.DataFrame, manifest: pd.DataFrame, fold: int, half: int | None) -> pd.DataFrame:
+    """Return the rows of the test `fold` and, of the others, those of one half, 0 or 1 (None: all rows).
+
+    Which half a face is in is a property of the face in the data set's full `manifest`: the same under every protocol,
+    fraction and test fold, so that no face of one half is ever in the other. Where subjects are known each is in one
+    half; other faces go to either in turn, within fold, age and annotated gender.
+    """
+    check_less(half, 1.0)
+    if half is None:
+        return rows
+    first = rows["image"].isin(_first_half(manifest))
+    return rows[(rows["fold"] == fold) | (first if half == 0 else ~first)]
+
+
+def _first_half(manifest: pd.DataFrame) -> pd.Series:
+    known = manifest["subject"].notna()
+    subjects = _draw_subjects(manifest.loc[known, "subject"], 0.5, "half_v1/")
+    others = manifest[~known]
+    if "age_years" in others:
+        others = others.assign(age_years=others["age_years"] // 10)
+    strata = [name for name in ("fold", "age_years", "age_group", "age_decades", "gender") if name in others]
+    drawn = rank_in_strata(others, strata, "half_v1/") % 2 == 0
+    return manifest.loc[manifest["subject"].isin(subjects) | drawn.reindex(manifest.index, fill_value=False), "image"]
+
+
+def thin_training(parted: pd.DataFrame, share: float) -> pd.DataFrame:
+    """Keep a share of the training rows of `split`, ceil(share x n) of every stratum; the other parts stay whole.
+
+    The order is fixed: a smaller share is a subset of a larger one.
+    """
+    check_less(None, share)
+    train = parted[parted["part"] == "train"]
+    kept = first_share(train, _strata(train), share, "training_share_v1/")
+    return parted[kept.reindex(parted.index, fill_value=True)]
+
+
 def assert_disjoint(rows: pd.DataFrame, part: pd.Series) -> None:
     """Raise RuntimeError when a known subject or an image stands in more than one part."""
     for column in ("subject", "image"):
@@ -131,8 +175,7 @@ def _by_subject(rest: pd.DataFrame, fold: int, share: float) -> pd.Series:
     salt = f"validation_v1/fold_{fold}/"
     known = rest["subject"].notna()
     subjects = _draw_subjects(rest.loc[known, "subject"], share, salt)
-    strata = [name for name in ("age_group", "age_decades", "gender") if name in rest]
-    faces = first_share(rest[~known], strata, share, salt)
+    faces = first_share(rest[~known], _strata(rest), share, salt)
     return _named(rest["subject"].isin(subjects) | faces.reindex(rest.index, fill_value=False))
 
 
@@ -156,6 +199,11 @@ RULES: dict[str, Callable[[pd.DataFrame, int, float], pd.Series]] = {
     "by_image_leaky": _by_image_leaky,
     "listed_leaky": _listed_leaky,
 }
+
+
+def _strata(rows: pd.DataFrame) -> list[str]:
+    """Name the labels within which faces are drawn in proportion."""
+    return [name for name in ("age_group", "age_decades", "gender") if name in rows]
 
 
 def _named(drawn: pd.Series) -> pd.Series:

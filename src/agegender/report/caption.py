@@ -19,6 +19,7 @@ def caption(config: DictConfig, pack: Pack, title: str) -> dict[str, str]:
         "protocol": f"{protocol.name} v{protocol.version}: {protocol.description}",
         "partial": "; ".join(_shortfalls(config, pack)),
         "recipe": f"{recipe.name}: {recipe.steps} steps of {recipe.batch_size}, {recipe.optimizer}; seed {config.seed}",
+        "transfer": f"from {config.pretrained}, weights of the same fold and seed" if config.get("pretrained") else "",
         "mode": f"{config.mode}; weights evaluated: {selected}",
         "date": datetime.now(UTC).date().isoformat(),
     }
@@ -31,6 +32,8 @@ def _shortfalls(config: DictConfig, pack: Pack) -> list[str]:
         found.append(f"{pack.info['missing']} faces missing from this copy")
     if (fraction := config.protocol.get("fraction", 1.0)) < 1:
         found.append(f"{fraction:.0%} of every stratum of fold, age group and annotated gender")
+    if (half := config.get("half")) is not None:
+        found.append(f"trained on half {half} of the faces outside the test fold")
     if config.data.name not in ("adience", "generated") and "distinct" in protocol.counts:
         faces = len(apply_protocol(pack.manifest, config.protocol.name, config.data.name))
         (published,) = protocol.counts["distinct"]

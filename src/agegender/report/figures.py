@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from agegender.report.answers import draw_answers, folds_in
 from agegender.report.cells import HEADLINES, Column
+from agegender.report.curve import draw_curves, has_curves
 from agegender.report.pareto import draw_pareto, pareto_columns
 from agegender.report.table import Row, Table
 from agegender.tasks import TASKS
@@ -37,6 +38,8 @@ def draw_figures(table: Table) -> dict[str, tuple[str, Figure]]:
     columns = [column for column in table.columns if column.metric in HEADLINES and _predicting(table, column)]
     if columns:
         figures["folds.png"] = ("Every fold across the systems", _draw_folds(table, columns))
+    if columns and has_curves(table):
+        figures["training_faces.png"] = ("What the number of training faces changes", draw_curves(table, columns))
     for column in pareto_columns(table):
         title = f"{column.title} against latency"
         figures[f"pareto_{column.metric}.png"] = (title, draw_pareto(table, column))
@@ -44,8 +47,8 @@ def draw_figures(table: Table) -> dict[str, tuple[str, Figure]]:
         figures["differences.png"] = (_what_differs(table), _draw_differences(table))
     for row in table.rows:
         for task, counts in row.confusion.items():
-            # One system's matrix is enough; what its other evaluations change is in a figure of its own.
-            if counts.sum() and not (row.variant and row.differences):
+            # One system's matrix is enough; what evaluations and fewer faces change is in figures of their own.
+            if counts.sum() and row.training_share == 1 and not (row.variant and row.differences):
                 title = f"{row.title} ({row.mode}): {TASKS[task].title}"
                 draw = draw_answers if TASKS[task].measured else _draw_confusion
                 figures[f"confusion_{row.key}_{task}.png"] = (title, draw(row, task))
@@ -127,8 +130,7 @@ def _panels(lines: list[list[str]]) -> tuple[Figure, list[Axes]]:
 
 
 def _what_differs(table: Table) -> str:
-    reference = next((row.title for row in table.rows if row.system == table.reference), "")
-    return f"Against {reference}" if reference else "Against the mode's own evaluation"
+    return f"Against {table.reference_title}" if table.reference_title else "Against the mode's own evaluation"
 
 
 def _draw_signs(axes: Axes, table: Table, column: Column, folds: list[Mapping[int, float]], means: list[float]) -> None:

@@ -142,7 +142,7 @@ def _differences_grid(table: Table, columns: Sequence[Column], dialect: Dialect)
         body.append([_name(row, table, dialect), dialect.escape(row.mode), *words, " / ".join(counts)])
     head = [*(f"{column.title}, {part}" for column in columns for part in ("folds", "all faces")), "n"]
     names = [dialect.escape(word) for word in ["system", "mode", *head]]
-    reference = next((row.title for row in table.rows if row.system == table.reference), "")
+    reference = table.reference_title
     title = f"Against {reference}" if reference else "What the evaluation changes"
     first = (
         f"Each row against {reference}" if reference else "Each row against the same system evaluated as its mode says"

@@ -24,7 +24,8 @@ class Record:
     `metrics` and `predictions` are there when the state is "done", `error` (one sentence) when it is not. `metrics` are
     computed from the predictions file, fractions 0..1 by the names of `metrics.evaluate`. `validation` is the share of
     right answers per task that the evaluated weights had on validation, `parameters` the network's number of
-    parameters, both where the run folder tells it. `environment` is the run's environment.json.
+    parameters, `training_faces` the number of faces it was trained on, all where the run folder tells it.
+    `environment` is the run's environment.json.
     """
 
     job: Job
@@ -35,6 +36,7 @@ class Record:
     environment: Mapping[str, Any] = field(default_factory=dict)
     parameters: int | None = None
     validation: Mapping[str, float] = field(default_factory=dict)
+    training_faces: int | None = None
 
     @property
     def commit(self) -> str:
@@ -79,4 +81,13 @@ def _load_done(job: Job, run: RunFolder) -> Record:
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{run.predictions} cannot be used ({error}): remove the run folder and run it again") from None
     validation = {name.split("/")[1]: value for name, value in logged.items() if name.startswith("validation/")}
-    return Record(job, "done", None, values, predictions, environment, logged.get("parameters"), validation)
+    return Record(
+        job,
+        "done",
+        metrics=values,
+        predictions=predictions,
+        environment=environment,
+        parameters=logged.get("parameters"),
+        validation=validation,
+        training_faces=logged.get("faces/train"),
+    )

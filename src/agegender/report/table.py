@@ -32,9 +32,11 @@ from agegender.tasks import TASKS
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """One system in one mode, evaluated in one way, over its folds and seeds.
+    """One system in one mode, started and evaluated in one way, over its folds and seeds.
 
-    Metrics of tasks that it does not predict have no cell. `variant` names an evaluation other than the mode's.
+    Metrics of tasks that it does not predict have no cell. `variant` names an evaluation other than the mode's, another
+    start than from scratch and a share of the training faces. Rows that differ in this `training_share` only have the
+    same `curve`, a title; `training_faces` is the number of faces in each finished fold.
     `validation`: per task the share of right answers on validation, mean over the finished runs that tell it.
     `differences`: of a variant's headline metrics to those of the row whose evaluation is the mode's.
 
@@ -56,6 +58,9 @@ class Row:
     validation: Mapping[str, float]
     differences: Mapping[str, Difference] = field(default_factory=dict)
     decades: Mapping[int, tuple[float, int]] = field(default_factory=dict)
+    curve: str = ""
+    training_share: float = 1.0
+    training_faces: Mapping[int, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +86,14 @@ class Table:
     costs: Mapping[str, SystemCost] = field(default_factory=dict)
     reference: str = ""
 
+    @property
+    def reference_title(self) -> str:
+        """What words call the rows that others are compared with; "" without a `reference`."""
+        rows = [row for row in self.rows if row.system == self.reference]
+        if len({row.training_share for row in self.rows}) > 1:
+            return f"{rows[0].curve}, on as many training faces" if rows else ""
+        return rows[0].title if rows else ""
+
 
 def build_table(
     records: Sequence[Record],
@@ -91,10 +104,11 @@ def build_table(
 ) -> Table:
     """Put the records of an experiment into one table.
 
-    A row is a system in a mode and an evaluation; its seeds are averaged within each fold. Published numbers are set
-    beside ours only where data set, test faces and metric match and the data are whole (no fact "partial"). Every row
-    is compared, on the same test faces, with that of the system `reference` in its mode, where one is named. UserError
-    without records, or when they span several data sets or protocols, whose numbers must not share a table.
+    A row is a system in a mode, an evaluation, a start and a share of the training faces; its seeds are averaged within
+    each fold. Published numbers are set beside ours only where data set, test faces and metric match and the data are
+    whole (no fact "partial"). Every row is compared, on the same test faces, with that of the system `reference` in its
+    mode, from scratch on the same share of the training faces, where one is named. UserError without records, or when
+    they span several data sets or protocols, whose numbers must not share a table.
     """
     if not records:
         raise UserError(
@@ -104,12 +118,13 @@ def build_table(
         _only((r.job.dataset for r in records), "data sets"),
         _only((r.job.protocol for r in records), "protocols"),
     )
-    _check_alike(records, ("data", "protocol"), "a table")
+    _check_alike(records, ("data", "protocol", "half"), "a table")
     groups: dict[tuple[str, str, str], list[Record]] = {}
     for record in records:
         groups.setdefault((record.job.system, record.job.mode, record.job.variant), []).append(record)
     for group in groups.values():
-        _check_alike(group, set(group[0].job.keys) - {"fold", "seed"}, f"the row of {group[0].job.system}")
+        # Of each fold are the weights it starts from, too.
+        _check_alike(group, set(group[0].job.keys) - {"fold", "seed", "weights"}, f"the row of {group[0].job.system}")
     modes = {system: {mode for other, mode, _ in groups if other == system} for system, _, _ in groups}
     measured = {name for record in records for name in record.metrics or {}}
     tasks = {task for record in records for task in record.job.tasks}
@@ -121,7 +136,11 @@ def build_table(
     )
     rows = {key: _row(group, columns, one_mode=len(modes[key[0]]) == 1) for key, group in groups.items()}
     for (system, mode, variant), row in rows.items():
-        key, base = (system, mode, variant), (reference or system, mode, "")
+        share = row.training_share
+        key, base = (
+            (system, mode, variant),
+            (reference or system, mode, f"{share:g}" if reference and share < 1 else ""),
+        )
         if key == base or base not in rows:
             continue
         if reference or _same_training(groups[key][0], groups[base][0]):
@@ -204,6 +223,13 @@ def _row(records: Sequence[Record], columns: Sequence[Column], one_mode: bool) -
             if any(task in r.validation for r in done)
         },
         decades=errors_by_decade("age_years", scored) if "age_years" in job.tasks else {},
+        curve=job.curve,
+        training_share=job.training_share,
+        training_faces={
+            fold: float(np.mean([r.training_faces for r in done if r.job.fold == fold]))
+            for fold in dict.fromkeys(r.job.fold for r in done)
+            if all(r.training_faces is not None for r in done if r.job.fold == fold)
+        },
     )
 
 

@@ -28,7 +28,7 @@ EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 PARENT, NOTE = "mlflow.parentRunId", "mlflow.note.content"
 ARTIFACTS = (
     *("config.yaml", "environment.json", "identity.json", "predictions.csv", "train.log"),
-    *("weights.safetensors", "weights.json"),
+    *("weights.safetensors", "weights.json", "transfer.json"),
 )
 SAMPLING_SECONDS = 5  # of system metrics; MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL wins
 

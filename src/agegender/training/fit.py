@@ -9,14 +9,14 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback, RichProgressBar, Timer
 from safetensors.torch import load_file, save_file
 
 from agegender.data.batches import EvaluationBatches, Faces, TrainingBatches, loader
 from agegender.data.pack import Pack
 from agegender.data.protocols import apply_protocol
-from agegender.data.splits import split
+from agegender.data.splits import keep_half, split, thin_training
 from agegender.metrics import evaluate
 from agegender.models.network import Network, create_model
 from agegender.modes import get_mode
@@ -31,13 +31,16 @@ from agegender.training.history import History, forget_after, selected_validatio
 from agegender.training.interruption import stopped_by_ctrl_c
 from agegender.training.labels import check_labels
 from agegender.training.module import FaceModule
+from agegender.transfer.source import checksum, lineage, policy_of, source_of
+from agegender.transfer.start import check_unseen, start
+from agegender.transfer.svm import fit_svm
 
 EVALUATION_BATCH = 128
 log = logging.getLogger(__name__)
 
 
 def fit(config: DictConfig, pack: Pack, folder: RunFolder, mirror: Callable[[], None] | None = None) -> None:
-    """Train, choose the weights, predict the test fold, write everything and set the done mark.
+    """Train (or fit SVMs), choose the weights, predict the test fold, write everything and set the done mark.
 
     Goes on from the newest checkpoint in the folder when there is one.
     """
@@ -46,20 +49,23 @@ def fit(config: DictConfig, pack: Pack, folder: RunFolder, mirror: Callable[[], 
     reestimated = evaluation_of(config).statistics == "reestimated"
     read = ("test", *(["train"] if reestimated else [])) if twin else tuple(parts)
     parts |= settle(config, {part: parts[part] for part in read})
-    module = FaceModule(build_network(config), plain(config.recipe), config.seed, compiled=bool(config.trainer.compile))
+    network = build_network(config)
+    rates = {} if twin else _begin(config, pack, parts, network, folder)
+    module = FaceModule(network, plain(config.recipe), config.seed, rates=rates, compiled=bool(config.trainer.compile))
+    svm, validation = policy_of(config) == "svm", dict[str, float]()
     with quiet_lightning():
         if twin:
             log.info("%s: evaluating the weights of %s", folder.identity, twin.identity)
             module.network.load_state_dict(load_file(twin.weights))
-        else:
+        elif not svm:
             module.load_state_dict(_train(config, module, parts, folder, mirror, timer))
+            validation = selected_validation(folder.history, get_mode(config.mode).select, config.recipe.steps)
         started = time.monotonic()
+        if svm and not twin:
+            validation = fit_svm(config, network, parts, folder)
         predictions = predict(config, module, parts)
     seconds = timer.time_elapsed() + time.monotonic() - started  # the timer knows what came before a resume
     scores = evaluate(predictions, tasks_of(config))
-    validation = (
-        selected_validation(folder.history, get_mode(config.mode).select, config.recipe.steps) if not twin else {}
-    )
     counts: dict[str, float] = {f"faces/{part}": len(faces.table) for part, faces in parts.items()}
     counts["parameters"] = sum(p.numel() for p in module.network.parameters())
     folder.write_text("predictions.csv", predictions_text(predictions))
@@ -71,6 +77,7 @@ def fit(config: DictConfig, pack: Pack, folder: RunFolder, mirror: Callable[[], 
         folder.write("weights", {"trained_by": twin.identity})
     else:
         save_file({name: tensor.contiguous() for name, tensor in module.network.state_dict().items()}, folder.weights)
+        folder.write("weights", {"sha256": checksum(folder.weights)})  # names what later runs start from
     folder.finish()
     log.info("%s: %s", folder.identity, ", ".join(f"{k} {v:.3f}" for k, v in scores.items() if not k.endswith("_n")))
 
@@ -107,12 +114,37 @@ def faces_of(config: DictConfig, pack: Pack) -> dict[str, Faces]:
     tasks = tasks_of(config)
     heads = dict(zip(tasks, plain(config.system.heads).values(), strict=True))
     check_labels(rows, heads, f"data={config.data.name} with protocol={config.protocol.name}")
+    rows = keep_half(rows, pack.manifest, config.fold, config.get("half"))
     parted = split(rows, config.fold, validation=protocol.get("validation", 0.1), rule=config.validation)
+    parted = thin_training(parted, config.get("training_share", 1.0))
     parted = parted[parted[[get_task(task).column for task in tasks]].notna().any(axis=1)]
     return {
         part: Faces(pack.images, parted[parted["part"] == part].reset_index(drop=True), tasks)
         for part in ("train", "validation", "test")
     }
+
+
+def _begin(
+    config: DictConfig, pack: Pack, parts: dict[str, Faces], network: Network, folder: RunFolder
+) -> dict[str, float]:
+    """Let the network start as the transfer policy says; return the factors on the learning rate by parameter name.
+
+    UserError when a run that the weights come from, on the same data, has seen test faces of this one.
+    """
+    source = source_of(config, pack.digest)
+    if source is None:
+        return {}
+    for run in lineage(source.run) if source.run else ():
+        theirs = OmegaConf.load(run.config)
+        assert isinstance(theirs, DictConfig)
+        if preprocessing_of(theirs) != preprocessing_of(config):
+            log.warning("%s: run %s saw its faces prepared in another way", folder.identity, run.identity)
+        if run.read("identity")["keys"]["data"] == pack.digest:
+            halves = config.half is not None
+            check_unseen(parts, faces_of(theirs, pack), run.identity, halves=halves)
+        else:
+            log.info("%s: run %s is of other data; whether they share faces is unknown", folder.identity, run.identity)
+    return start(network, source, plain(config.transfer), folder)
 
 
 def _train(
@@ -207,6 +239,7 @@ def quiet_lightning() -> Iterator[None]:
             warnings.filterwarnings("ignore", message=".*does not have many workers.*")
             # Lightning 2.6 uses what torch 2.14 has given a new name.
             warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
+            warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")  # frozen layers
             warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
             yield
     finally:

@@ -24,13 +24,24 @@ def loss_of(
 
 
 class FaceModule(pl.LightningModule):
-    """Trains every head of a network on one batch and sums their losses with equal weight (LMT `train.py`)."""
+    """Trains every head of a network on one batch and sums their losses with equal weight (LMT `train.py`).
 
-    def __init__(self, network: Network, recipe: Mapping[str, Any], seed: int, *, compiled: bool = False):
+    `rates`: factors on the learning rate by parameter name. Layers that are in evaluation mode stay in it.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        recipe: Mapping[str, Any],
+        seed: int,
+        *,
+        rates: Mapping[str, float] | None = None,
+        compiled: bool = False,
+    ):
         super().__init__()
         # Faces are stored with their channels last; convolutions that keep that order are the faster ones here.
         self.network = network.to(memory_format=torch.channels_last)
-        self.recipe = recipe
+        self.recipe, self.rates = recipe, rates
         self.seed = seed
         if compiled:
             torch.compiler.reset()  # what was compiled for another network counts against a limit and holds its graphs
@@ -85,6 +96,6 @@ class FaceModule(pl.LightningModule):
         return batch["rows"], {task: self.head(task).posterior(x) for task, x in logits.items()}
 
     def configure_optimizers(self) -> Any:
-        optimizer = build_optimizer(self.network, self.recipe)
+        optimizer = build_optimizer(self.network, self.recipe, self.rates)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, build_schedule(self.recipe))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -11,20 +11,28 @@ from agegender.errors import UserError
 from agegender.models.network import Network
 
 
-def build_optimizer(network: Network, recipe: Mapping[str, Any]) -> torch.optim.Optimizer:
+def build_optimizer(
+    network: Network, recipe: Mapping[str, Any], rates: Mapping[str, float] | None = None
+) -> torch.optim.Optimizer:
     """Build the recipe's optimiser; weight decay falls on the trunk's weight matrices only.
+
+    `rates`: factors on the learning rate by the parameter's name, 1 where not named. Parameters without gradient stay
+    out.
 
     Biases, batch norm's shifts and the heads are free of it, as in LMT `model.py`. There the penalty is part of the
     loss and so passes through the gradient clipping; here it is added after it.
     """
-    decayed: list[nn.Parameter] = []
-    free: list[nn.Parameter] = []
-    for module in network.modules():
+    members: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for path, module in network.named_modules():
         for name, parameter in module.named_parameters(recurse=False):
-            in_head = any(parameter is p for p in network.heads.parameters())
-            regularised = name == "weight" and isinstance(module, nn.Conv2d | nn.Linear) and not in_head
-            (decayed if regularised else free).append(parameter)
-    groups = [{"params": decayed, "weight_decay": recipe["weight_decay"]}, {"params": free, "weight_decay": 0.0}]
+            if parameter.requires_grad:
+                regularised = name == "weight" and isinstance(module, nn.Conv2d | nn.Linear) and path[:6] != "heads."
+                kind = (recipe["weight_decay"] if regularised else 0.0, (rates or {}).get(f"{path}.{name}", 1.0))
+                members.setdefault(kind, []).append(parameter)
+    groups = [
+        {"params": parameters, "weight_decay": decay, "lr": rate * recipe["learning_rate"]}
+        for (decay, rate), parameters in members.items()
+    ]
     match recipe["optimizer"]:
         case "sgd":
             optimizer: torch.optim.Optimizer = torch.optim.SGD(

@@ -28,6 +28,7 @@ class Sweep(Callback):
         """Check every job, open the parent run and the child runs, say what there is to do."""
         from agegender.experiments import list_jobs
         from agegender.training.device import check_device, check_memory, runs_at_once
+        from agegender.transfer.source import source_of
 
         try:
             with exit_on_user_error():
@@ -35,6 +36,8 @@ class Sweep(Callback):
                 left = sum(RunFolder(job.run).state != "done" for job in self.jobs)
                 for job in self.jobs:
                     check_device(job.config)
+                    if RunFolder(job.run).state != "done":
+                        source_of(job.config, job.keys["data"])
                 at_once = max(1, min(left, runs_at_once(config.hydra.launcher)))
                 check_memory(at_once)
                 if "n_jobs" in config.hydra.launcher:
@@ -94,13 +97,15 @@ def _rows(config: DictConfig) -> set[str]:
     """What the runs of this sweep may differ in and still stand in one table."""
     from agegender.experiments import swept_by
 
-    return {"system", "fold"} | ({"evaluation", "validation", "seed"} & swept_by(config.hydra.overrides.task).keys())
+    apart = {"evaluation", "validation", "seed", "transfer", "training_share"}
+    return {"system", "fold"} | (apart & swept_by(config.hydra.overrides.task).keys())
 
 
 def _common(job: Job, rows: set[str]) -> dict[str, Any]:
     """What the runs of one sweep share: the keys of a run without those that its rows and folds differ in."""
     recipe = {key: value for key, value in job.keys["recipe"].items() if key not in ("learning_rate", "weight_decay")}
-    shared = {key: value for key, value in job.keys.items() if key not in rows}
+    aside = rows | {"weights"}  # each fold starts from its own
+    shared = {key: value for key, value in job.keys.items() if key not in aside}
     return shared | {"recipe": recipe}
 
 
