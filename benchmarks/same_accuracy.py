@@ -22,13 +22,13 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from agegender.data.pack import Pack
-from agegender.experiments import pack_of
 from agegender.metrics import evaluate
-from agegender.settings import config_folder, identity_keys, plain, run_folder, tasks_of
+from agegender.settings import config_folder, identity_keys, pack_of, plain, run_folder, tasks_of
 from agegender.training.device import decide, set_process
 from agegender.training.evaluate import predict
-from agegender.training.fit import build_network, faces_of, fit, quiet_lightning
+from agegender.training.fit import build_network, fit, quiet_lightning
 from agegender.training.module import FaceModule
+from agegender.training.parts import faces_of
 from agegender.training.setup import set_up
 from agegender.verbs.prepare import prepare
 from faces import UTKFACE, class_folders

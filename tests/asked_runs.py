@@ -7,10 +7,9 @@ from hydra import compose
 from omegaconf import DictConfig
 from torch import nn
 
-from agegender.experiments import pack_of
 from agegender.models.network import Network
 from agegender.runs import RunFolder
-from agegender.settings import run_folder
+from agegender.settings import pack_of, run_folder
 from agegender.training.fit import build_network
 from agegender.verbs.predict import predict
 from agegender.verbs.train import train

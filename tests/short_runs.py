@@ -5,9 +5,8 @@ from collections.abc import Callable
 from hydra import compose
 from omegaconf import DictConfig
 
-from agegender.experiments import pack_of
 from agegender.runs import RunFolder
-from agegender.settings import run_folder
+from agegender.settings import pack_of, run_folder
 from agegender.verbs.train import train
 
 SHORT = (

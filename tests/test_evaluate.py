@@ -14,13 +14,12 @@ from torch import nn
 
 from agegender.data.batches import EvaluationBatches, Faces, loader
 from agegender.errors import UserError
-from agegender.experiments import pack_of
 from agegender.models.layers import BetaBatchNorm2d
 from agegender.predictions import read_predictions
 from agegender.runs import RunFolder
-from agegender.settings import check, run_folder
+from agegender.settings import check, pack_of, run_folder
 from agegender.training.evaluate import estimation_batches, order_of, reestimate, set_statistics
-from agegender.training.fit import faces_of
+from agegender.training.parts import faces_of
 from agegender.verbs.train import train
 
 pytestmark = pytest.mark.usefixtures("hydra")

@@ -13,7 +13,6 @@ from torch import Tensor
 from agegender.data.augment import resize
 from agegender.data.preprocessing import AT_ONCE, STANDARDIZE, Preprocessing, get_preprocessing
 from agegender.errors import UserError
-from agegender.experiments import pack_of
 from agegender.export.metadata import describe
 from agegender.export.write import _seen
 from agegender.models.network import Network
@@ -21,8 +20,9 @@ from agegender.prediction.answers import answer
 from agegender.prediction.pictures import Face
 from agegender.prediction.trained import load
 from agegender.predictions import read_predictions
-from agegender.settings import check, preprocessing_of, run_folder
-from agegender.training.fit import build_network, faces_of
+from agegender.settings import check, pack_of, preprocessing_of, run_folder
+from agegender.training.fit import build_network
+from agegender.training.parts import faces_of
 from agegender.verbs.cost import bench_of, subjects_of
 from agegender.verbs.train import train
 

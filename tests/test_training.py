@@ -10,12 +10,12 @@ from safetensors.torch import load_file
 
 from agegender.data.batches import EvaluationBatches
 from agegender.errors import UserError
-from agegender.experiments import pack_of
 from agegender.predictions import read_predictions
 from agegender.runs import RunFolder
-from agegender.settings import check, run_folder
+from agegender.settings import check, pack_of, run_folder
 from agegender.training.evaluate import order_of
-from agegender.training.fit import build_network, faces_of, fit
+from agegender.training.fit import build_network, fit
+from agegender.training.parts import faces_of
 from agegender.verbs.train import train
 from short_runs import SHORT, Overrides, run
 

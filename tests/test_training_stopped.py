@@ -14,12 +14,12 @@ from safetensors.torch import load_file
 
 from agegender.data.batches import EvaluationBatches, TrainingBatches
 from agegender.errors import UserError
-from agegender.experiments import pack_of
-from agegender.settings import identity_keys, plain, run_folder
+from agegender.settings import identity_keys, pack_of, plain, run_folder
 from agegender.training.checkpoints import newest_checkpoint
-from agegender.training.fit import _train, build_network, faces_of, quiet_lightning
+from agegender.training.fit import _train, build_network, quiet_lightning
 from agegender.training.history import selected_validation
 from agegender.training.module import FaceModule
+from agegender.training.parts import faces_of
 from agegender.training.setup import set_up
 from agegender.verbs.train import train
 from short_runs import SHORT, Overrides, run

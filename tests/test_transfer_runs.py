@@ -12,14 +12,15 @@ from safetensors.torch import load_file, save_file
 
 from agegender.data.splits import keep_half, split, thin_training
 from agegender.errors import UserError
-from agegender.experiments import Job, list_jobs, pack_of
+from agegender.experiments import Job, list_jobs
 from agegender.predictions import read_predictions
 from agegender.report.figures import draw_figures
 from agegender.report.records import load_records
 from agegender.report.table import build_table
 from agegender.runs import RunFolder
-from agegender.settings import check, identity_keys, run_folder
-from agegender.training.fit import build_network, faces_of
+from agegender.settings import check, identity_keys, pack_of, run_folder
+from agegender.training.fit import build_network
+from agegender.training.parts import faces_of
 from agegender.verbs.train import train
 from finished_runs import finish, job
 from short_runs import SHORT, run

@@ -16,7 +16,15 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from agegender.errors import UserError, one_sentence
-from agegender.settings import check, config_folder, differences, identity_keys, prepare_command, run_folder, tasks_of
+from agegender.settings import (
+    check,
+    config_folder,
+    differences,
+    identity_keys,
+    pack_of,
+    run_folder,
+    tasks_of,
+)
 
 if TYPE_CHECKING:
     from agegender.data.pack import Pack
@@ -103,20 +111,6 @@ def list_jobs(overrides: Sequence[str], params: Mapping[str, str] | None) -> lis
     return jobs
 
 
-def pack_of(config: DictConfig) -> Pack:
-    """Open the pack a configuration reads; UserError with the command that builds it when it is missing or stale."""
-    from agegender.data.pack import open_pack  # brings pandas, which `--help` need not wait for
-
-    return open_pack(
-        Path(config.data.pack),
-        dataset=config.data.name,
-        size=config.data.size,
-        settings=dict(config.data.settings),
-        source=Path(config.data.source) if config.data.source else None,
-        remedy=prepare_command(config),
-    )
-
-
 def _job(config: DictConfig, data_digest: str, overrides: tuple[str, ...]) -> Job:
     folder = run_folder(config, data_digest)
     apart = differences(config)
@@ -129,7 +123,7 @@ def _job(config: DictConfig, data_digest: str, overrides: tuple[str, ...]) -> Jo
         mode=config.mode,
         variant="_".join(apart.values()),
         protocol=config.protocol.name,
-        dataset=config.data.name,
+        dataset=" tested on ".join(filter(None, [config.data.name, config.data.get("test")])),
         identity=folder.identity,
         run=folder.path,
         keys=identity_keys(config, data_digest),

@@ -13,6 +13,7 @@ from agegender.transfer.source import find_sources, policy_of
 
 if TYPE_CHECKING:
     from agegender.data.augment import Augmentation
+    from agegender.data.pack import Pack
     from agegender.data.preprocessing import Preprocessing
 
 # tf32: float32 with the convolutions of a GPU in TF32, torch's own default; 32-true means float32 throughout.
@@ -42,6 +43,8 @@ def check(config: DictConfig) -> None:
         raise UserError(f"fold={config.fold}: there are five folds, choose fold=0 to fold=4")
     if config.fold >= get_protocol(config.protocol.name, config.data.name).folds:
         raise UserError(f"fold={config.fold}: protocol {config.protocol.name} has one fold, choose fold=0")
+    if (other := tested_on(config)) and config.fold >= get_protocol(other.protocol.name, other.data.name).folds:
+        raise UserError(f"fold={config.fold}: data.test={other.data.name} has one fold, choose fold=0")
     get_look(evaluation_of(config).look)
     check_transfer(config)
     check_less(config.half, config.training_share)
@@ -114,7 +117,8 @@ def identity_keys(config: DictConfig, data_digest: str) -> dict[str, Any]:
     """Everything that can change the result of a run: not the device, paths, tracking, titles or the commit.
 
     What a run starts from is in it as a checksum of the weights; None where they are not there yet. What is as it was
-    before one could choose (`half`, `training_share`, `transfer`) is left out, so that runs of then keep their names.
+    before one could choose (`half`, `training_share`, `transfer`, `data.test`) is left out, so that runs of then keep
+    their names.
     """
     from agegender.data.protocols import get_protocol  # brings pandas, which `--help` need not wait for
 
@@ -128,6 +132,8 @@ def identity_keys(config: DictConfig, data_digest: str) -> dict[str, Any]:
         sources = find_sources(config, data_digest)
         further["weights"] = sources[0].sha256 if len(sources) == 1 else None
         further["transfer"] = {key: value for key, value in transfer.items() if key != "weights"}
+    if (other := tested_on(config)) is not None:
+        further["test"] = {"data": pack_of(other).digest, "protocol": plain(other.protocol)}
     return {
         "data": data_digest,
         "protocol": plain(config.protocol) | {"version": protocol.version},
@@ -146,6 +152,37 @@ def identity_keys(config: DictConfig, data_digest: str) -> dict[str, Any]:
 def run_folder(config: DictConfig, data_digest: str) -> RunFolder:
     """The folder of the run that this configuration describes; it need not exist yet."""
     return RunFolder(Path(config.paths.runs) / identity(config.system.name, identity_keys(config, data_digest)))
+
+
+def pack_of(config: DictConfig) -> "Pack":
+    """Open the pack a configuration reads; UserError with the command that builds it when it is missing or stale."""
+    from agegender.data.pack import open_pack  # brings pandas, which `--help` need not wait for
+
+    return open_pack(
+        Path(config.data.pack),
+        dataset=config.data.name,
+        size=config.data.size,
+        settings=dict(config.data.settings),
+        source=Path(config.data.source) if config.data.source else None,
+        remedy=prepare_command(config),
+    )
+
+
+def tested_on(config: DictConfig) -> DictConfig | None:
+    """Return the configuration of the data set whose faces are tested, where it is another one (`data.test`).
+
+    It is read by its default protocol, at this one's size and fold. UserError where there is none of its name.
+    """
+    from hydra import compose
+
+    name = config.data.get("test")
+    if name is None:
+        return None
+    known = sorted(file.stem for file in (Path(config_folder()) / "data").glob("*.yaml"))
+    if name not in known or name == config.data.name:
+        raise UserError(f"data.test={name}: choose another data set than {config.data.name}, from {', '.join(known)}")
+    here = [f"data={name}", f"data.size={config.data.size}", f"paths.data='{config.paths.data}'", f"fold={config.fold}"]
+    return compose("train", overrides=here)
 
 
 def prepare_command(config: DictConfig) -> str:

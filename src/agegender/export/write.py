@@ -17,7 +17,6 @@ from omegaconf import DictConfig, OmegaConf
 from agegender.data.batches import Faces
 from agegender.data.looks import get_look
 from agegender.errors import UserError
-from agegender.experiments import pack_of
 from agegender.export.card import write_card
 from agegender.export.metadata import describe
 from agegender.export.parity import FACES, TaskParity, answers, compare, failures, some
@@ -25,8 +24,9 @@ from agegender.prediction.trained import Trained, load
 from agegender.predictions import read_predictions
 from agegender.runtimes import get_runtime
 from agegender.runtimes.runtime import Conversion, Logits, files_of
+from agegender.settings import pack_of
 from agegender.training.evaluate import set_statistics
-from agegender.training.fit import faces_of
+from agegender.training.parts import faces_of
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -153,7 +153,7 @@ def build_table(
         columns=columns,
         folds=folds,
         rows=tuple(rows.values()),
-        baseline=_baseline(records, folds),
+        baseline=_baseline(records, columns, folds),
         published=tuple(published),
         absent=tuple(record for record in records if record.state != "done"),
         main_commit=_most_frequent(record.commit for record in records if record.state == "done"),
@@ -261,7 +261,7 @@ def _predictions(record: Record) -> pd.DataFrame:
     return record.predictions
 
 
-def _baseline(records: Sequence[Record], folds: Sequence[int]) -> Row:
+def _baseline(records: Sequence[Record], columns: Sequence[Column], folds: Sequence[int]) -> Row:
     """Answer every face of a fold with the fold's own most frequent label, ranking the others by frequency.
 
     A measured task is answered with the fold's median, which no other constant's mean absolute error is below.
@@ -277,7 +277,7 @@ def _baseline(records: Sequence[Record], folds: Sequence[int]) -> Row:
             if record.metrics and record.metrics.get(f"{task}_n") and record.job.fold not in first:
                 first[record.job.fold] = _constant(task, record)
         scored = list(first.values())
-        cells |= {column.metric: build_cell(column, scored, len(folds)) for column in COLUMNS if column.task == task}
+        cells |= {column.metric: build_cell(column, scored, len(folds)) for column in columns if column.task == task}
     answers = dict.fromkeys("median" if TASKS[task].measured else "majority label" for task in tasks)
     title = f"{' or '.join(answers)} of the test fold"
     return Row("majority", "majority", title, "", "", tasks, (), None, (), cells, {}, {})

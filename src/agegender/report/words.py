@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import isnan
 from typing import TypeVar
 
 from agegender.report.cells import Cell, Column
@@ -15,6 +16,8 @@ Told = TypeVar("Told", Cell, Difference)
 
 def number(value: float, column: Column) -> str:
     """Print a share in percent with one decimal, a number in another unit with two, a bare one with three."""
+    if isnan(value):
+        return "undefined"  # a correlation with a constant
     return f"{column.scale * value:.{_decimals(column)}f}"
 
 

@@ -15,22 +15,19 @@ from safetensors.torch import load_file, save_file
 
 from agegender.data.batches import EvaluationBatches, Faces, TrainingBatches, loader
 from agegender.data.pack import Pack
-from agegender.data.protocols import apply_protocol
-from agegender.data.splits import keep_half, split, thin_training
 from agegender.metrics import evaluate
 from agegender.models.network import Network, create_model
 from agegender.modes import get_mode
 from agegender.predictions import predictions_text
 from agegender.runs import RunFolder, identity
 from agegender.settings import augmentation_of, evaluation_of, plain, preprocessing_of, tasks_of
-from agegender.tasks import get_task
 from agegender.training.checkpoints import checkpointing, disk_full_explained, newest_checkpoint
 from agegender.training.device import place, settle, workers
 from agegender.training.evaluate import predict
 from agegender.training.history import History, forget_after, selected_validation
 from agegender.training.interruption import stopped_by_ctrl_c
-from agegender.training.labels import check_labels
 from agegender.training.module import FaceModule
+from agegender.training.parts import faces_of
 from agegender.transfer.source import checksum, lineage, policy_of, source_of
 from agegender.transfer.start import check_unseen, start
 from agegender.transfer.svm import fit_svm
@@ -99,29 +96,6 @@ def build_network(config: DictConfig) -> Network:
     """Build the network of a system with fresh weights."""
     heads = dict(zip(tasks_of(config), plain(config.system.heads).values(), strict=True))
     return create_model(config.system.model.name, tuple(heads), config.mode, dropout=config.recipe.dropout, heads=heads)
-
-
-def faces_of(config: DictConfig, pack: Pack) -> dict[str, Faces]:
-    """Return the faces of each part ("train", "validation", "test") that have a label for one of the system's tasks."""
-    protocol = plain(config.protocol)
-    rows = apply_protocol(
-        pack.manifest,
-        protocol["name"],
-        config.data.name,
-        fraction=protocol.get("fraction", 1.0),
-        partial=bool(pack.info["missing"]),
-    )
-    tasks = tasks_of(config)
-    heads = dict(zip(tasks, plain(config.system.heads).values(), strict=True))
-    check_labels(rows, heads, f"data={config.data.name} with protocol={config.protocol.name}")
-    rows = keep_half(rows, pack.manifest, config.fold, config.get("half"))
-    parted = split(rows, config.fold, validation=protocol.get("validation", 0.1), rule=config.validation)
-    parted = thin_training(parted, config.get("training_share", 1.0))
-    parted = parted[parted[[get_task(task).column for task in tasks]].notna().any(axis=1)]
-    return {
-        part: Faces(pack.images, parted[parted["part"] == part].reset_index(drop=True), tasks)
-        for part in ("train", "validation", "test")
-    }
 
 
 def _begin(

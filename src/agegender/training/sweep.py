@@ -126,11 +126,11 @@ def _whole(config: DictConfig, jobs: list[Job]) -> list[Job]:
 
 def _conclude(jobs: list[Job], target: Target, parent: str, *, failed: bool) -> None:
     """Leave the table of the sweep on its parent run, where a newcomer looks first."""
-    from agegender.experiments import pack_of
     from agegender.report.caption import caption
     from agegender.report.records import load_records
     from agegender.report.render import summarize
     from agegender.report.table import build_table
+    from agegender.settings import pack_of
     from agegender.tracking.server import close_parent
 
     first, metrics = jobs[0].config, {}

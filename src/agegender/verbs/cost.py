@@ -110,9 +110,9 @@ def bench_of(config: DictConfig, configs: dict[str, DictConfig]) -> Bench:
 
     from agegender.cost.measurement import stage
     from agegender.cost.session import Bench
-    from agegender.experiments import pack_of
-    from agegender.settings import preprocessing_of
-    from agegender.training.fit import build_network, faces_of
+    from agegender.settings import pack_of, preprocessing_of
+    from agegender.training.fit import build_network
+    from agegender.training.parts import faces_of
 
     networks = {}
     for key, each in configs.items():

@@ -22,11 +22,12 @@ def main(config: DictConfig) -> None:
 
 def report(config: DictConfig) -> None:
     """List the jobs, read their run folders, write the report."""
-    from agegender.experiments import list_jobs, pack_of
+    from agegender.experiments import list_jobs
     from agegender.report.caption import caption
     from agegender.report.costs import load_costs
     from agegender.report.records import load_records
     from agegender.report.write import write_report
+    from agegender.settings import pack_of
 
     hydra_config = HydraConfig.get()
     experiment = hydra_config.runtime.choices.get("experiment")

@@ -44,7 +44,7 @@ def train(config: DictConfig, sweeping: bool = False) -> None:
     The tracking server is asked before any work is done; in a sweep that was done once for all jobs, and a server that
     goes away later fails none of them.
     """
-    from agegender.experiments import pack_of
+    from agegender.settings import pack_of
     from agegender.tracking.mirror import follow
     from agegender.tracking.server import check_server
     from agegender.training.device import check_device, decide, gpu_claimed, runs_at_once, set_process

@@ -1,0 +1,99 @@
+"""Training on one data set and testing on another: data.test=..."""
+
+import logging
+from pathlib import Path
+
+import pytest
+from hydra import compose
+
+from agegender.data.build import build_pack
+from agegender.data.manifest import read_rows
+from agegender.errors import UserError
+from agegender.experiments import list_jobs
+from agegender.predictions import read_predictions
+from agegender.settings import check, pack_of
+from agegender.training.parts import faces_of
+from packed_faces import picture
+from short_runs import SHORT, Overrides, run
+
+pytestmark = pytest.mark.usefixtures("hydra")
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, drawn: Path) -> Path:
+    """A folder of data with a pack of twenty faces named as UTKFace's, and ten copies of drawn ones."""
+    source = tmp_path / "utk"
+    source.mkdir()
+    for number in range(20):
+        (source / f"{20 + number}_{number % 2}_0_{number}.png").write_bytes(picture(number))
+    for number, face in enumerate(sorted((drawn / "aligned").rglob("*.jpg"))[::8]):
+        (source / f"{30 + number}_1_0_{90 + number}.jpg").write_bytes(face.read_bytes())
+    rows, _ = read_rows("utkface", source)
+    build_pack(
+        tmp_path / "data/packs/utkface-256",
+        source,
+        rows,
+        dataset="utkface",
+        size=256,
+        settings={},
+        allow_missing=False,
+        workers=1,
+        progress=False,
+    )
+    return tmp_path / "data"
+
+
+def words(elsewhere: Path, overrides: Overrides, *more: str) -> list[str]:
+    return overrides(*SHORT, f"paths.data={elsewhere}", "data.test=utkface", *more)
+
+
+def test_the_faces_of_the_other_set_are_tested_and_known(elsewhere: Path, overrides: Overrides) -> None:
+    _, folder = run(words(elsewhere, overrides, "fold=1"))
+    tested = read_predictions(folder.predictions)
+    assert len(tested) >= 3 and set(tested["fold"]) == {1}
+    assert tested["image"].str.fullmatch(r"\d+_[01]_0_\d+\.(png|jpg)").all()
+    assert tested["age_true"].notna().all(), "by the groups of its own default protocol"
+    plain = list_jobs(overrides(*SHORT, "fold=1"), None)[0]
+    other = list_jobs(words(elsewhere, overrides, "fold=1"), None)[0]
+    assert other.identity == folder.identity != plain.identity
+    assert other.dataset == "generated tested on utkface" and plain.dataset == "generated"
+    assert other.keys["test"]["protocol"]["name"] == "utkface_partition" and "test" not in plain.keys
+
+
+def test_copies_of_training_faces_are_left_out(
+    elsewhere: Path, overrides: Overrides, caplog: pytest.LogCaptureFixture
+) -> None:
+    counts = []
+    for fold in range(5):
+        config = compose("train", overrides=words(elsewhere, overrides, f"fold={fold}"))
+        with caplog.at_level(logging.WARNING):
+            parts = faces_of(config, pack_of(config))
+        counts.append(len(parts["test"].table))
+        seen = {name for part in ("train", "validation") for name in parts[part].table["sha256"]}
+        assert not seen & set(parts["test"].table["sha256"])
+    assert 20 <= sum(counts) < 30 and "of the tested faces are byte-identical" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        (["data.test=lfw"], r"data.test=lfw: choose another data set than generated, from .*utkface"),
+        (["data.test=generated"], "data.test=generated: choose another data set than generated"),
+        (["data.test=chalearn15", "fold=1"], "fold=1: data.test=chalearn15 has one fold, choose fold=0"),
+    ],
+)
+def test_sets_that_cannot_be_tested_are_refused(
+    more: list[str], sentence: str, elsewhere: Path, overrides: Overrides
+) -> None:
+    with pytest.raises(UserError, match=sentence):
+        check(compose("train", overrides=words(elsewhere, overrides, *more)))
+
+
+def test_a_set_without_the_labels_is_refused(elsewhere: Path, overrides: Overrides) -> None:
+    config = compose("train", overrides=words(elsewhere, overrides, "system=tiny_age_dex"))
+    pack = pack_of(config)
+    faces_of(config, pack)
+    config.data.test = None
+    config.system.heads = {"attractiveness": config.system.heads.age_years}
+    with pytest.raises(UserError, match=r"data=generated .* has no annotated attractiveness in its column"):
+        faces_of(config, pack)
