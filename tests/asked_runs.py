@@ -21,7 +21,8 @@ def outspoken(config: DictConfig) -> Network:
     for layer in network.modules():
         if isinstance(layer, nn.Linear):
             nn.init.normal_(layer.weight, std=0.5 * (2 / layer.in_features) ** 0.5)
-            nn.init.zeros_(layer.bias)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
     return network
 
 

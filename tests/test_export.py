@@ -14,11 +14,13 @@ from hydra import compose
 from agegender.errors import UserError
 from agegender.export import write
 from agegender.export.parity import TOLERANCE, compare
+from agegender.heads import create_head
 from agegender.prediction.trained import load
 from agegender.predictions import read_predictions
 from agegender.runs import RunFolder
 from agegender.runtimes import ONNXRUNTIME, get_runtime
 from agegender.runtimes.runtime import Session
+from agegender.tasks import TASKS
 from agegender.verbs.export import export_run
 from asked_runs import one_step_run
 from packed_faces import SIZE
@@ -71,7 +73,9 @@ def test_int8_states_what_it_costs(run: Run, tmp_path: Path) -> None:
     folder = run("mode=sound")
     model, card = export(folder, tmp_path, "precision=int8")
     assert model.stat().st_size < 0.3 * folder.weights.stat().st_size
-    (line,) = (line for line in card.read_text().splitlines() if line.startswith("| annotated gender | "))
+    (line,) = (
+        line for line in card.read_text().splitlines() if line.startswith("| annotated gender: right answers, % |")
+    )
     assert line.count("[") == 1, "the difference with its interval"
 
 
@@ -119,9 +123,10 @@ def test_answers_count_as_changed_only_against_a_clear_margin(run: Run) -> None:
         slot=range(4), age_group=pd.array([0, 1, 0, 1], dtype="Int64")
     )
     faces = Faces(np.zeros((4, SIZE, SIZE, 3), np.uint8), table, ["age"])
-    ours = np.array([[1.0, 0.0], [0.0, 1.0], [0.001, 0.0], [0.5, 0.0]], np.float32)
-    theirs = np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 0.001], [0.0, 0.5]], np.float32)
-    found = compare("age", faces, ours, theirs)
+    two = np.array([[1.0, 0.0], [0.0, 1.0], [0.001, 0.0], [0.5, 0.0]], np.float32)
+    others = np.full((4, 6), -9, np.float32)
+    ours, theirs = np.hstack([two, others]), np.hstack([np.vstack([two[:2], two[2:, ::-1]]), others])
+    found = compare(create_head("softmax", 4, TASKS["age"]), faces, ours, theirs)
     assert (found.changed, found.clear, found.n, found.faces) == (2, 1, 4, 4)
     assert found.largest == pytest.approx(0.5)
     assert (found.torch, found.file) == (0.75, 0.75)

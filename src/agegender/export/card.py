@@ -89,7 +89,7 @@ def _feeding(metadata: Mapping[str, str]) -> Iterator[str]:
         if isinstance(found, dict):
             yield from (f"  - {name}: {MARKDOWN.escape(str(word))}" for name, word in found.items())
         else:
-            yield from (f"  - {o['task']}, {o['values']} of {o['meaning']}: {', '.join(o['labels'])}" for o in found)
+            yield from (f"  - {o['task']}, {o['values']} of {o['meaning']} ({_head(o)}): {_labels(o)}" for o in found)
 
 
 def _parity(parity: Mapping[str, TaskParity], precision: str) -> Iterator[str]:
@@ -116,26 +116,31 @@ def _departure(departure: Mapping[str, TaskParity], statistics_of: str) -> Itera
 
 
 def _comparison(found: Mapping[str, TaskParity], one: str, other: str) -> str:
-    head = f"| task | largest logit difference | answers changed | {one}, % right | {other}, % right | difference | n |"
+    head = f"| task | largest logit difference | answers changed | {one} | {other} | difference | n |"
     lines = [head, "|---|--:|--:|--:|--:|--:|--:|"]
     for task, each in found.items():
-        change = f"{100 * each.difference:+.1f} [{100 * each.low:+.1f} to {100 * each.high:+.1f}]".replace("-", "−")
+        scale, what = _told(task)
+        change = f"{scale * each.difference:+.1f} [{scale * each.low:+.1f} to {scale * each.high:+.1f}]"
         largest = "—" if each.largest != each.largest else f"{each.largest:.2g}"
         lines.append(
-            f"| {get_task(task).title} | {largest} | {each.changed} | {100 * each.torch:.1f} | {100 * each.file:.1f} | "
-            f"{change} | {each.n:,} |"
+            f"| {get_task(task).title}: {what} | {largest} | {each.changed} | {scale * each.torch:.1f} | "
+            f"{scale * each.file:.1f} | {change.replace('-', '−')} | {each.n:,} |"
         )
     return "\n".join(lines)
 
 
 def _shares(predictions: pd.DataFrame, task: str) -> Iterator[str]:
-    """The share of right answers to a task, of all faces and by annotated gender and age group where they are known."""
+    """How right the answers to a task are, of all faces and by annotated gender and age where they are known."""
     faces = predictions[predictions[f"{task}_true"].notna()]
-    lines = [f"| {get_task(task).title}: right answers | % | 95 % interval | n |", "|---|--:|--:|--:|"]
+    lines = [f"| {get_task(task).title} | {_told(task)[1]} | 95 % interval | n |", "|---|--:|--:|--:|"]
     lines.append(_share("all", faces, task))
     for other in (name.removesuffix("_true") for name in predictions.columns if name.endswith("_true")):
-        for label, word in enumerate(get_task(other).labels):
-            members = faces[faces[f"{other}_true"] == label]
+        if get_task(other).unit == "years":
+            groups = {f"{decade} to {decade + 9}": (decade, decade + 10) for decade in range(0, 101, 10)}
+        else:
+            groups = {word: (label, label + 1) for label, word in enumerate(get_task(other).labels)}
+        for word, (low, high) in groups.items():
+            members = faces[faces[f"{other}_true"].between(low, high, inclusive="left")]
             lines.append(_share(f"{get_task(other).title} {word}", members, task))
     yield "\n".join(lines)
 
@@ -143,7 +148,23 @@ def _shares(predictions: pd.DataFrame, task: str) -> Iterator[str]:
 def _share(name: str, faces: pd.DataFrame, task: str) -> str:
     if faces.empty:
         return f"| {name} | — | — | 0 |"
-    right = (faces[f"{task}_pred"] == faces[f"{task}_true"]).astype(float).to_numpy()
-    low, high = statistics.cluster_bootstrap(right, faces["subject"].fillna(faces["image"]).to_numpy())
+    error = (faces[f"{task}_pred"] - faces[f"{task}_true"]).abs().astype(float).to_numpy()
+    told, scale = error if get_task(task).measured else (error == 0).astype(float), _told(task)[0]
+    low, high = statistics.cluster_bootstrap(told, faces["subject"].fillna(faces["image"]).to_numpy())
     mark = " †" if len(faces) < FEW else ""
-    return f"| {name}{mark} | {100 * right.mean():.1f} | {100 * low:.1f} to {100 * high:.1f} | {len(faces):,} |"
+    return f"| {name}{mark} | {scale * told.mean():.1f} | {scale * low:.1f} to {scale * high:.1f} | {len(faces):,} |"
+
+
+def _told(task: str) -> tuple[int, str]:
+    """What is told of a task, and what it is multiplied by: the share of right answers, or the error in a unit."""
+    unit = get_task(task).unit
+    return (1, f"mean absolute error, {unit}") if unit else (100, "right answers, %")
+
+
+def _head(output: Mapping[str, str]) -> str:
+    return f"head {output['head']}, answer: {output['answer']}"
+
+
+def _labels(output: Mapping[str, list[str]]) -> str:
+    labels = output["labels"]
+    return ", ".join(labels) if len(labels) <= 10 else f"{labels[0]}, {labels[1]} to {labels[-1]}"

@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 from agegender.data.preprocessing import Preprocessing
 from agegender.environment import version
+from agegender.heads import HEADS
 from agegender.prediction.trained import Trained
 from agegender.tasks import get_task
 
@@ -14,6 +16,8 @@ LOOKS = {
     "ten_crop": "corners and centre, each mirrored too, one at a time; the mean of the ten posteriors is the answer",
     "flip": "the whole face and its mirror image, one at a time; the mean of both posteriors is the answer",
 }
+
+_NAMES = {head: name for name, head in HEADS.items()}
 
 
 def describe(trained: Trained, statistics: str) -> Mapping[str, str]:
@@ -27,9 +31,17 @@ def describe(trained: Trained, statistics: str) -> Mapping[str, str]:
         **_numbers(trained.preprocessing, side),
         "layout": f"float32 (1, 3, {side}, {side}), channels {channels}",
     }
+    heads: Any = trained.network.heads  # typed loosely because a ModuleDict knows only modules
     outputs = [
-        {"task": task, "meaning": get_task(task).title, "labels": list(get_task(task).labels), "values": "logits"}
-        for task in trained.network.heads
+        {
+            "task": task,
+            "meaning": get_task(task).title,
+            "labels": list(get_task(task).labels),
+            "values": "logits",
+            "head": _NAMES.get(type(head), type(head).__name__),
+            "answer": head.decision,
+        }
+        for task, head in heads.items()
     ]
     return {
         "producer": f"agegender-bench {version('agegender-bench')}",

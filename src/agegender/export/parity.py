@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from agegender.data.batches import Faces
-from agegender.heads.head import NO_LABEL
+from agegender.heads.head import NO_LABEL, Head
 from agegender.runtimes.runtime import Logits, Session
 from agegender.statistics import paired_bootstrap
+from agegender.tasks import Task
 
 FACES = 1000  # at most
 TOLERANCE = 1e-3  # of a float32 file's logits
@@ -21,11 +22,13 @@ TOLERANCE = 1e-3  # of a float32 file's logits
 
 @dataclass(frozen=True)
 class TaskParity:
-    """One task on the same faces, torch's answers and the file's. Shares are fractions 0..1, of the `n` labelled faces.
+    """One task on the same faces: `torch` and `file` are the shares of right answers, 0..1, of the `n` labelled faces.
 
-    `largest` is the largest difference of a logit. `changed` faces got another answer, `clear` of them although torch's
-    two best logits were further apart than twice the tolerance. `difference` is the file's share of right answers less
-    torch's, `low` to `high` its paired 95 % interval (subjects resampled).
+    Of a measured task they are mean absolute errors in its unit. `largest` is the largest difference of a logit.
+    `changed` faces got another answer (measured: one further off than half a step), `clear` of them although rounding
+    cannot be the reason: torch's two best logits were further apart than twice the tolerance, or the answers by more
+    than a step. `difference` is the file's mean less torch's, `low` to `high` its paired 95 % interval (subjects
+    resampled).
     """
 
     faces: int
@@ -65,26 +68,57 @@ def answers(
     return [tuple(np.stack(side) for side in zip(*task, strict=True)) for task in zip(*pairs, strict=True)]
 
 
-def compare(task: str, faces: Faces, ours: NDArray[np.float32], theirs: NDArray[np.float32]) -> TaskParity:
-    """Compare torch's logits (N, K) with the file's on faces that have or lack the task's label."""
-    labels, subjects = faces.labels[task].numpy(), faces.table["subject"].fillna(faces.table["image"]).to_numpy()
-    best = np.sort(ours, axis=1)
-    margin = best[:, -1] - best[:, -2]
-    changed = ours.argmax(1) != theirs.argmax(1)
+@torch.inference_mode()
+def compare(
+    head: Head,
+    faces: Faces,
+    ours: NDArray[np.float32] | None,
+    theirs: NDArray[np.float32],
+    own: NDArray[np.float32] | None = None,
+) -> TaskParity:
+    """Compare torch's logits of a head (N, outputs) with the file's on faces that have or lack the task's label.
+
+    In the place of torch's logits there may be posteriors of another evaluation, `own` (N, K); then no logits are
+    compared.
+    """
+    task = head.task
+    posterior = torch.from_numpy(own) if ours is None else head.posterior(torch.from_numpy(ours))
+    here, there = (
+        head.decide(each).numpy().astype(float) for each in (posterior, head.posterior(torch.from_numpy(theirs)))
+    )
+    changed = np.abs(here - there) > (task.step / 2 if task.measured else 0)
+    labels, subjects = faces.labels[task.name].numpy(), faces.table["subject"].fillna(faces.table["image"]).to_numpy()
     known = labels != NO_LABEL
-    right, right_there = ((logits.argmax(1) == labels)[known].astype(float) for logits in (ours, theirs))
-    interval = paired_bootstrap(right_there, subjects[known], right, subjects[known]) if known.any() else (0.0, 0.0)
+    told, told_there = (_worth(each, labels, task)[known] for each in (here, there))
+    interval = paired_bootstrap(told_there, subjects[known], told, subjects[known]) if known.any() else (0.0, 0.0)
     return TaskParity(
-        faces=len(ours),
-        largest=float(np.abs(ours - theirs).max()),
+        faces=len(here),
+        largest=float("nan") if ours is None else float(np.abs(ours - theirs).max()),
         changed=int(changed.sum()),
-        clear=int((changed & (margin > 2 * TOLERANCE)).sum()),
+        clear=0 if ours is None else int(_clear(head, ours, here, there).sum()),
         n=int(known.sum()),
-        torch=float(right.mean()) if known.any() else float("nan"),
-        file=float(right_there.mean()) if known.any() else float("nan"),
+        torch=float(told.mean()) if known.any() else float("nan"),
+        file=float(told_there.mean()) if known.any() else float("nan"),
         low=interval[0],
         high=interval[1],
     )
+
+
+def _worth(answers: NDArray[np.float64], labels: NDArray[np.float32], task: Task) -> NDArray[np.float64]:
+    """What each answer adds to the mean that is told: 1 where right, of a measured task its error."""
+    error = np.abs(answers - labels)
+    return error if task.measured else (error == 0).astype(float)
+
+
+def _clear(
+    head: Head, logits: NDArray[np.float32], here: NDArray[np.float64], there: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """Where answers differ although rounding cannot be the reason."""
+    apart: NDArray[np.bool_] = np.abs(here - there) > head.task.step  # one step may be tipped at one half
+    if head.decision == "argmax" and logits.shape[1] == len(head.task.labels):
+        best = np.sort(logits, axis=1)
+        apart = (here != there) & (best[:, -1] - best[:, -2] > 2 * TOLERANCE)
+    return apart
 
 
 def some(faces: Faces, count: int, seed: int = 0) -> Faces:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
-from math import nan
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -66,7 +64,8 @@ def export(run: RunFolder, form: str, precision: str, statistics: str | None, fo
         runtime.convert(Conversion(Logits(trained.network), example, precision, calibration, metadata), file)
         faces = some(parts["test"], FACES)
         logits = answers(trained.network, runtime.open(file, 1), faces, partial(_seen, trained))
-        parity = {task: compare(task, faces, *both) for task, both in zip(trained.network.heads, logits, strict=True)}
+        heads: dict[str, Any] = dict(trained.network.heads.items())
+        parity = {task: compare(heads[task], faces, *both) for task, both in zip(heads, logits, strict=True)}
         if precision == "float32" and (problems := failures(parity)):
             raise UserError(f"the {form} file of {run.identity} is not the network that was trained ({problems[0]})")
         predictions = read_predictions(run.predictions)
@@ -121,8 +120,7 @@ def _departure(
     rows = predictions.drop_duplicates("image").set_index("image").loc[faces.table["image"]]
     found = {}
     for task, (_, theirs) in zip(trained.network.heads, logits, strict=True):
-        columns = [f"{task}_p{label}" for label in range(theirs.shape[1])]
-        own = np.log(rows[columns].to_numpy(np.float32).clip(1e-30))
-        # Logarithms of posteriors are logits but for a constant, so answers compare and differences do not.
-        found[task] = replace(compare(task, faces, own, theirs), largest=nan)
+        head: Any = trained.network.heads[task]
+        columns = [f"{task}_p{label}" for label in range(len(head.task.labels))]
+        found[task] = compare(head, faces, None, theirs, own=rows[columns].to_numpy(np.float32))
     return found

@@ -16,14 +16,10 @@ from agegender.prediction.trained import Trained
 
 @dataclass(frozen=True)
 class TaskAnswer:
-    """One task's posterior, float32 (K,), and the label value decided on."""
+    """One task's posterior, float32 (K,), and the answer: a label's number, or of a measured task one in its unit."""
 
     posterior: NDArray[np.float32]
-    choice: int
-
-    @property
-    def probability(self) -> float:
-        return float(self.posterior[self.choice])
+    choice: float
 
 
 @dataclass(frozen=True)
@@ -61,7 +57,7 @@ def answer(trained: Trained, faces: Iterable[Face]) -> Iterator[Answer]:
         posteriors = _posteriors(trained, torch.from_numpy(pixels).to(device))
         choices = {task: trained.network.heads[task].decide(x) for task, x in posteriors.items()}  # type: ignore[operator]
         for row, face in enumerate(batch):
-            tasks = {task: TaskAnswer(x[row].numpy(), int(choices[task][row])) for task, x in posteriors.items()}
+            tasks = {task: TaskAnswer(x[row].numpy(), choices[task][row].item()) for task, x in posteriors.items()}
             yield Answer(face.file, face.box, tasks)
 
 

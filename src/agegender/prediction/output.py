@@ -25,7 +25,8 @@ def render(answers: Sequence[Answer], tasks: Sequence[str], form: str, title: st
 
 def short(task: str, answer: TaskAnswer) -> str:
     """One task's answer in a few characters."""
-    return f"{get_task(task).labels[answer.choice]} {100 * answer.probability:.0f} %"
+    word, found = _word(task, answer), get_task(task)
+    return f"{word} {found.unit}" if found.measured else f"{word} {100 * answer.posterior[int(answer.choice)]:.0f} %"
 
 
 def _table(answers: Sequence[Answer], tasks: Sequence[str], title: str, width: int) -> str:
@@ -57,7 +58,7 @@ def _csv(answers: Sequence[Answer], tasks: Sequence[str]) -> str:
         row: list[object] = [answer.file, *(answer.box or ())]
         for task in tasks:
             said = answer.tasks[task]
-            row += [get_task(task).labels[said.choice], said.choice, *(f"{p:.9g}" for p in said.posterior)]
+            row += [_word(task, said), said.choice, *(f"{p:.9g}" for p in said.posterior)]
         writer.writerow(row)
     return text.getvalue()
 
@@ -68,6 +69,15 @@ def _entry(answer: Answer) -> dict[str, object]:
     for task, said in answer.tasks.items():
         labels = get_task(task).labels
         probabilities = {label: float(f"{p:.9g}") for label, p in zip(labels, said.posterior, strict=True)}
-        label = labels[said.choice]
-        entry[task] = {"label": label, "probability": probabilities[label], "probabilities": probabilities}
+        label = _word(task, said)
+        if get_task(task).measured:
+            entry[task] = {"value": said.choice, "unit": get_task(task).unit, "probabilities": probabilities}
+        else:
+            entry[task] = {"label": label, "probability": probabilities[label], "probabilities": probabilities}
     return entry
+
+
+def _word(task: str, answer: TaskAnswer) -> str:
+    """The label that was answered; of a measured task the number, to a tenth."""
+    found = get_task(task)
+    return f"{answer.choice:.1f}" if found.measured else found.labels[int(answer.choice)]
