@@ -11,7 +11,8 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
 from agegender import list_models
-from agegender.data.manifest import READERS
+from agegender.data.build import build_pack
+from agegender.data.manifest import READERS, read_rows
 from agegender.data.protocols import PROTOCOLS
 from agegender.experiments import expand, list_jobs, narrowed, swept_by
 from agegender.heads import HEADS
@@ -20,6 +21,8 @@ from agegender.runtimes import RUNTIMES
 from agegender.settings import check, config_folder
 from agegender.training.fit import build_network
 from agegender.verbs.train import train
+from packed_faces import picture
+from small_sets import HEADER, faces, table
 
 CHOICES = Path(__file__).parents[1] / "docs" / "choices.md"
 
@@ -37,18 +40,36 @@ def hydra() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module")
+def scored(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Words that choose the pack of a user's table of twenty faces with every label, which drawn faces have not."""
+    source, pack = tmp_path_factory.mktemp("scored"), tmp_path_factory.mktemp("packs of scored") / "pack"
+    table(source, [f"{line},0.5" for line in faces(20, 20)], f"{HEADER},score_sd")
+    for number in range(20):
+        (source / f"part {number % 2}").mkdir(exist_ok=True)
+        (source / f"part {number % 2}" / f"{number}.png").write_bytes(picture(number))
+    settings = {"table": "faces.csv"}
+    rows, _ = read_rows("csv", source, **settings)
+    build = {"dataset": "csv", "size": 256, "settings": settings, "allow_missing": False, "workers": 1}
+    build_pack(pack, source, rows, progress=False, **build)
+    return ["data=csv", "data.settings.table=faces.csv", f"data.pack='{pack}'"]
+
+
 @pytest.mark.parametrize("verb", ["prepare", "train", "cost", "export", "report", "track", "predict"])
 def test_each_verb_composes(verb: str) -> None:
     assert compose(verb).paths.runs == "runs"
 
 
 @pytest.mark.parametrize("system", names("system"))
-def test_each_system_trains_one_real_step(system: str, overrides: Callable[..., list[str]], tmp_path: Path) -> None:
+def test_each_system_trains_one_real_step(
+    system: str, overrides: Callable[..., list[str]], scored: list[str], tmp_path: Path
+) -> None:
     words = (f"system={system}", "debug=one_step", "tracking=none")
     # 134 million weights: few faces, and no moments of Adam's beside them.
     few = ("recipe.batch_size=1", "protocol.validation=0.01", "fold=4")
     light = (*few, "recipe.optimizer=sgd", "+recipe.momentum=0") if "vgg_face" in system else ()
-    config = compose("train", overrides=overrides(*words, *light))
+    labelled = scored if "attractiveness" in system else ()
+    config = compose("train", overrides=overrides(*words, *light, *labelled))
     train(config)
     (done,) = (tmp_path / "runs").glob(f"{system}-*/done")
     metrics = (done.parent / "metrics.json").read_text()

@@ -40,7 +40,7 @@ def _refuse_outside(faces: pd.DataFrame, task: Task, place: str) -> None:
 
 
 def _refuse_without_spread(faces: pd.DataFrame, task: Task, place: str) -> None:
-    remedy = f"give the head a number, system.heads.{task.name}.sigma=2"
+    remedy = f"give the head a number of {task.unit or 'groups'}, system.heads.{task.name}.sigma=..."
     if task.spread_column not in faces:
         raise UserError(f"{place} names no standard deviations of the {task.title} (sigma=annotated): {remedy}")
     spread = faces[task.spread_column].astype("Float64")
