@@ -75,6 +75,9 @@ def test_ordinal_losses_refuse_labels_without_order(name) -> None:
         ("soft", {}, "there is no head 'soft'"),
         ("softmax", {"decision": "mode"}, "decision=mode of the head of age_years: choose from argmax"),
         ("softmax", {"sigma": 2}, "head softmax of age_years does not take its options: .*'sigma'"),
+        ("sord", {"alpha": 0}, "alpha=0 of the head of age_years: give a number of at least 1e-06"),
+        ("dldl_v2", {"l1_from": "half"}, "l1_from=half of the head of age_years: give a number of at least 0"),
+        ("mean_variance", {"mean_weight": -1}, "mean_weight=-1 of the head of age_years"),
         ("dldl", {"sigma": 0}, "sigma=0 of the head of age_years: give a number above 0, in years, or annotated"),
         ("dldl", {"sigma": None}, "sigma=None of the head"),
         ("dldl_v2", {"scaling": "both"}, "scaling=both of the head of age_years: choose from paper, code"),
@@ -138,6 +141,13 @@ def test_ranking_by_hand() -> None:
     assert head.decide(posterior).item() == 3, "three of the seven are above one half, whatever their order"
     mean = float((posterior * torch.arange(8)).sum())
     assert mean == pytest.approx(float(above.sum()), rel=1e-5), "l_1 + sum of c_k (reference 5.3)"
+
+
+@pytest.mark.parametrize("name", ["ranking", "coral", "corn"])
+def test_targets_between_two_values_lead_to_the_nearer(name) -> None:
+    """Of ages and scores that are means of several annotators; otherwise such answers would all be too high."""
+    head, labels = create_head(name, 4, YEARS), torch.tensor([30.4, 30.6])
+    assert head.levels(labels).sum(dim=1).tolist() == [30, 31]
 
 
 def test_coral_is_that_of_coral_pytorch() -> None:

@@ -11,7 +11,8 @@ from agegender.data.manifest import read_rows
 from agegender.errors import UserError
 from agegender.experiments import list_jobs
 from agegender.predictions import read_predictions
-from agegender.settings import check, pack_of
+from agegender.report.caption import caption
+from agegender.settings import check, other_test_set, pack_of
 from agegender.training.parts import faces_of
 from packed_faces import picture
 from short_runs import SHORT, Overrides, run
@@ -90,10 +91,37 @@ def test_sets_that_cannot_be_tested_are_refused(
 
 
 def test_a_set_without_the_labels_is_refused(elsewhere: Path, overrides: Overrides) -> None:
-    config = compose("train", overrides=words(elsewhere, overrides, "system=tiny_age_dex"))
+    config = compose("train", overrides=words(elsewhere, overrides))
     pack = pack_of(config)
-    faces_of(config, pack)
-    config.data.test = None
-    config.system.heads = {"attractiveness": config.system.heads.age_years}
-    with pytest.raises(UserError, match=r"data=generated .* has no annotated attractiveness in its column"):
+    pack.manifest["attractiveness"] = 3.0  # labels that the drawn faces then have, and the others have not
+    config.system.heads = {"attractiveness": config.system.heads.age}
+    with pytest.raises(UserError, match=r"data=utkface .* has no annotated attractiveness in its column"):
         faces_of(config, pack)
+
+
+def test_the_other_set_is_read_by_the_protocol_that_is_chosen(elsewhere: Path, overrides: Overrides) -> None:
+    chosen = words(elsewhere, overrides, "data.test_protocol=utkface_years", "system=tiny_age_dex")
+    config = compose("train", overrides=chosen)
+    other = other_test_set(config)
+    assert other is not None and other.protocol.name == "utkface_years"
+    assert set(faces_of(config, pack_of(config))["test"].table["fold"]) == {0}
+    with pytest.raises(UserError, match="nothing_such"):
+        other_test_set(compose("train", overrides=words(elsewhere, overrides, "data.test_protocol=nothing_such")))
+
+
+def test_the_caption_says_what_is_tested(elsewhere: Path, overrides: Overrides) -> None:
+    config = compose("train", overrides=words(elsewhere, overrides))
+    facts = caption(config, pack_of(config), "title")
+    assert facts["tested on"].startswith(
+        f"UTKFace, digest {pack_of(other_test_set(config)).digest[:16]}, utkface_partition"
+    )
+    assert caption(compose("train", overrides=overrides(*SHORT)), pack_of(config), "title")["tested on"] == ""
+
+
+def test_weights_that_have_seen_the_other_sets_faces_are_refused(elsewhere: Path, overrides: Overrides) -> None:
+    _, seen = run(
+        overrides(*SHORT, f"paths.data={elsewhere}", "data=utkface", f"data.pack={elsewhere}/packs/utkface-256")
+    )
+    start = ["transfer=whole", f"transfer.weights='{seen.path}'"]
+    with pytest.raises(UserError, match="of this run's test faces was among the training or validation faces"):
+        run(words(elsewhere, overrides, "fold=1", *start))

@@ -210,8 +210,8 @@ def _evaluate_task(faces: pd.DataFrame, task: Task) -> dict[str, float]:
 def _epsilon(
     faces: pd.DataFrame, task: Task, truth: NDArray[np.float64], prediction: NDArray[np.float64]
 ) -> dict[str, float]:
-    """The epsilon-error where the labels have standard deviations; nothing unless every face has one."""
+    """The epsilon-error where the labels have standard deviations; nothing unless every face has one above 0."""
     if f"{task.name}_sd" not in faces:
         return {}
     sigma = faces[f"{task.name}_sd"].to_numpy(np.float64, na_value=np.nan)
-    return {} if np.isnan(sigma).any() else {"epsilon": epsilon_error(truth, prediction, sigma)}
+    return {} if not (sigma > 0).all() else {"epsilon": epsilon_error(truth, prediction, sigma)}

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from agegender.errors import UserError
+from agegender.errors import UserError, one_sentence
 from agegender.modes import Evaluation, get_evaluation, get_mode
 from agegender.runs import RunFolder, identity
 from agegender.transfer.source import find_sources, policy_of
@@ -43,7 +43,7 @@ def check(config: DictConfig) -> None:
         raise UserError(f"fold={config.fold}: there are five folds, choose fold=0 to fold=4")
     if config.fold >= get_protocol(config.protocol.name, config.data.name).folds:
         raise UserError(f"fold={config.fold}: protocol {config.protocol.name} has one fold, choose fold=0")
-    if (other := tested_on(config)) and config.fold >= get_protocol(other.protocol.name, other.data.name).folds:
+    if (other := other_test_set(config)) and config.fold >= get_protocol(other.protocol.name, other.data.name).folds:
         raise UserError(f"fold={config.fold}: data.test={other.data.name} has one fold, choose fold=0")
     get_look(evaluation_of(config).look)
     check_transfer(config)
@@ -132,7 +132,7 @@ def identity_keys(config: DictConfig, data_digest: str) -> dict[str, Any]:
         sources = find_sources(config, data_digest)
         further["weights"] = sources[0].sha256 if len(sources) == 1 else None
         further["transfer"] = {key: value for key, value in transfer.items() if key != "weights"}
-    if (other := tested_on(config)) is not None:
+    if (other := other_test_set(config)) is not None:
         further["test"] = {"data": pack_of(other).digest, "protocol": plain(other.protocol)}
     return {
         "data": data_digest,
@@ -168,12 +168,14 @@ def pack_of(config: DictConfig) -> "Pack":
     )
 
 
-def tested_on(config: DictConfig) -> DictConfig | None:
+def other_test_set(config: DictConfig) -> DictConfig | None:
     """Return the configuration of the data set whose faces are tested, where it is another one (`data.test`).
 
-    It is read by its default protocol, at this one's size and fold. UserError where there is none of its name.
+    It is read by `data.test_protocol` or its default protocol, at this one's size and fold. UserError where there is
+    none of its name.
     """
     from hydra import compose
+    from hydra.errors import HydraException
 
     name = config.data.get("test")
     if name is None:
@@ -182,7 +184,11 @@ def tested_on(config: DictConfig) -> DictConfig | None:
     if name not in known or name == config.data.name:
         raise UserError(f"data.test={name}: choose another data set than {config.data.name}, from {', '.join(known)}")
     here = [f"data={name}", f"data.size={config.data.size}", f"paths.data='{config.paths.data}'", f"fold={config.fold}"]
-    return compose("train", overrides=here)
+    protocol = [f"protocol={config.data.test_protocol}"] if config.data.get("test_protocol") else []
+    try:
+        return compose("train", overrides=[*here, *protocol])
+    except HydraException as error:
+        raise UserError(one_sentence(error)) from None
 
 
 def prepare_command(config: DictConfig) -> str:

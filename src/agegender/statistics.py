@@ -93,8 +93,8 @@ def _resampled_means(
 ) -> NDArray[np.float64]:
     """Draw as many clusters as there are, `repeats` times: each group's mean, NaN where empty: (repeats, groups)."""
     totals = np.hstack([_totals(values, codes, groups), _totals(np.ones_like(values), codes, groups)])
-    # Clusters with the same totals are interchangeable, so each kind is drawn at once: of thousands of single faces a
-    # handful of kinds is left.
+    # Clusters with the same totals are interchangeable, so each kind is drawn at once: of thousands of single faces
+    # that are right or wrong a handful of kinds is left; of errors in years nearly all.
     kinds, sizes = np.unique(totals, axis=0, return_counts=True)
     kind_sums, kind_counts = np.hsplit(kinds, 2)
     rng, means = np.random.default_rng(seed), []

@@ -12,7 +12,7 @@ from agegender import statistics
 from agegender.data.protocols import get_protocol
 from agegender.export.parity import TOLERANCE, TaskParity
 from agegender.report.dialects import MARKDOWN
-from agegender.tasks import get_task
+from agegender.tasks import Task, get_task
 
 FEW = 30  # faces: below it a share says next to nothing and is marked
 
@@ -71,6 +71,8 @@ def write_card(
 def _training(config: DictConfig) -> Iterator[str]:
     protocol, recipe = get_protocol(config.protocol.name, config.data.name), config.recipe
     yield f"- **data**: {config.data.title}, test fold {config.fold}; see its terms before passing anything on"
+    if test := config.data.get("test"):
+        yield f"- **tested on**: the faces of {test} of that fold, and all that is said of test faces here is of those"
     yield f"- **protocol**: {protocol.name} v{protocol.version}: {MARKDOWN.escape(protocol.description)}"
     if (fraction := config.protocol.get("fraction", 1.0)) < 1:
         yield f"- **part of the data**: {fraction:.0%} of every stratum"
@@ -120,11 +122,13 @@ def _comparison(found: Mapping[str, TaskParity], one: str, other: str) -> str:
     lines = [head, "|---|--:|--:|--:|--:|--:|--:|"]
     for task, each in found.items():
         scale, what = _told(task)
-        change = f"{scale * each.difference:+.1f} [{scale * each.low:+.1f} to {scale * each.high:+.1f}]"
+        digits = 1 if scale == 100 else 2
+        low, high = (f"{scale * end:+.{digits}f}" for end in (each.low, each.high))
+        change = f"{scale * each.difference:+.{digits}f} [{low} to {high}]"
         largest = "—" if each.largest != each.largest else f"{each.largest:.2g}"
         lines.append(
-            f"| {get_task(task).title}: {what} | {largest} | {each.changed} | {scale * each.torch:.1f} | "
-            f"{scale * each.file:.1f} | {change.replace('-', '−')} | {each.n:,} |"
+            f"| {get_task(task).title}: {what} | {largest} | {each.changed} | {scale * each.torch:.{digits}f} | "
+            f"{scale * each.file:.{digits}f} | {change.replace('-', '−')} | {each.n:,} |"
         )
     return "\n".join(lines)
 
@@ -135,11 +139,7 @@ def _shares(predictions: pd.DataFrame, task: str) -> Iterator[str]:
     lines = [f"| {get_task(task).title} | {_told(task)[1]} | 95 % interval | n |", "|---|--:|--:|--:|"]
     lines.append(_share("all", faces, task))
     for other in (name.removesuffix("_true") for name in predictions.columns if name.endswith("_true")):
-        if get_task(other).unit == "years":
-            groups = {f"{decade} to {decade + 9}": (decade, decade + 10) for decade in range(0, 101, 10)}
-        else:
-            groups = {word: (label, label + 1) for label, word in enumerate(get_task(other).labels)}
-        for word, (low, high) in groups.items():
+        for word, (low, high) in _slices(get_task(other)).items():
             members = faces[faces[f"{other}_true"].between(low, high, inclusive="left")]
             lines.append(_share(f"{get_task(other).title} {word}", members, task))
     yield "\n".join(lines)
@@ -151,8 +151,18 @@ def _share(name: str, faces: pd.DataFrame, task: str) -> str:
     error = (faces[f"{task}_pred"] - faces[f"{task}_true"]).abs().astype(float).to_numpy()
     told, scale = error if get_task(task).measured else (error == 0).astype(float), _told(task)[0]
     low, high = statistics.cluster_bootstrap(told, faces["subject"].fillna(faces["image"]).to_numpy())
-    mark = " †" if len(faces) < FEW else ""
-    return f"| {name}{mark} | {scale * told.mean():.1f} | {scale * low:.1f} to {scale * high:.1f} | {len(faces):,} |"
+    mark, mean, low, high = " †" if len(faces) < FEW else "", *(scale * x for x in (told.mean(), low, high))
+    digits = 1 if scale == 100 else 2
+    return f"| {name}{mark} | {mean:.{digits}f} | {low:.{digits}f} to {high:.{digits}f} | {len(faces):,} |"
+
+
+def _slices(task: Task) -> Mapping[str, tuple[float, float]]:
+    """Name the groups of faces that are told apart by their labels: lowest value, and the one they stay below."""
+    if not task.measured:
+        return {word: (label, label + 1) for label, word in enumerate(task.labels)}
+    width = 10 if task.unit == "years" else 1
+    starts = range(int(task.values[0]), int(task.values[-1]) + 1, width)
+    return {f"{start} to below {start + width}": (start, start + width) for start in starts}
 
 
 def _told(task: str) -> tuple[int, str]:

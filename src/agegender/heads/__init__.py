@@ -1,6 +1,7 @@
 """Heads: what a network answers for one task, one file per family of losses."""
 
 from importlib import import_module
+from inspect import signature
 
 from agegender.errors import UserError
 from agegender.heads.dldl import DldlHead, DldlV2Head
@@ -36,9 +37,10 @@ def create_head(name: str, features: int, task: Task, **options: object) -> Head
     if not task.ordinal and name != "softmax":
         raise UserError(f"the head {name} needs labels in an order, which those of {task.name} have not: use softmax")
     try:
-        return head(features, task, **options)  # type: ignore[arg-type]
+        signature(head).bind(features, task, **options)
     except TypeError as error:
         raise UserError(f"the head {name} of {task.name} does not take its options: {error}") from None
+    return head(features, task, **options)  # type: ignore[arg-type]
 
 
 def _elsewhere(name: str) -> type[Head]:
@@ -46,7 +48,11 @@ def _elsewhere(name: str) -> type[Head]:
     module, _, attribute = name.rpartition(".")
     try:
         found = getattr(import_module(module), attribute) if module else None
-    except (ImportError, AttributeError):
+    except ModuleNotFoundError as error:
+        if error.name is None or not module.startswith(error.name):
+            raise  # the file is there and asks for one that is not
+        found = None
+    except AttributeError:
         found = None
     if not (isinstance(found, type) and issubclass(found, Head)):
         raise UserError(

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from agegender.errors import UserError
-from agegender.heads.head import check_sigma, divergence, expectation, normal_targets, sigmas_of
+from agegender.heads.head import check_number, check_sigma, divergence, expectation, normal_targets, sigmas_of
 from agegender.heads.softmax import SoftmaxHead
 from agegender.tasks import Task
 
@@ -47,7 +47,8 @@ class DldlV2Head(DldlHead):
         super().__init__(features, task, decision=decision, sigma=sigma)
         if scaling not in SCALINGS:
             raise UserError(f"scaling={scaling} of the head of {task.name}: choose from {', '.join(SCALINGS)}")
-        self.l1_weight, self.l1_from = l1_weight, l1_from
+        self.l1_weight = check_number("l1_weight", l1_weight, task)
+        self.l1_from = check_number("l1_from", l1_from, task)
         self.share = 1 / len(task.labels) if scaling == "code" else 1.0
 
     def face_losses(self, logits: Tensor, labels: Tensor, sigmas: Tensor | None) -> Tensor:

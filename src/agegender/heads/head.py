@@ -99,6 +99,13 @@ def check_sigma(sigma: float | str, task: Task) -> float | str:
     )
 
 
+def check_number(name: str, value: float, task: Task, *, low: float = 0.0) -> float:
+    """Return an option of a head; UserError unless it is a number of at least `low`."""
+    if isinstance(value, int | float) and low <= value < float("inf"):
+        return value
+    raise UserError(f"{name}={value} of the head of {task.name}: give a number of at least {low:g}")
+
+
 def sigmas_of(sigma: float | str, annotated: Tensor | None) -> Tensor | float:
     """The sigmas that a head with this setting uses; RuntimeError where it wants annotated ones and there are none."""
     if isinstance(sigma, str):

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from agegender.heads.head import expectation
+from agegender.heads.head import check_number, expectation
 from agegender.heads.softmax import SoftmaxHead
 from agegender.tasks import Task
 
@@ -24,7 +24,8 @@ class MeanVarianceHead(SoftmaxHead):
         variance_weight: float = 0.05,
     ):
         super().__init__(features, task, decision=decision)
-        self.mean_weight, self.variance_weight = mean_weight, variance_weight
+        self.mean_weight = check_number("mean_weight", mean_weight, task)
+        self.variance_weight = check_number("variance_weight", variance_weight, task)
 
     def face_losses(self, logits: Tensor, labels: Tensor, sigmas: Tensor | None) -> Tensor:
         posterior = self.posterior(logits)

@@ -20,8 +20,8 @@ class RankingHead(Head):
         super().__init__(features, task, outputs=len(task.labels) - 1, decision=decision)
 
     def levels(self, labels: Tensor) -> Tensor:
-        """The targets, 1 where the label is above the value: (N,) -> (N, K - 1)."""
-        return (labels[:, None] > self.values[:-1]).float()
+        """The targets, 1 where the label (the nearest value to it) is above the value: (N,) -> (N, K - 1)."""
+        return (self.index(labels)[:, None] > torch.arange(len(self.values) - 1, device=labels.device)).float()
 
     def face_losses(self, logits: Tensor, labels: Tensor, sigmas: Tensor | None) -> Tensor:
         return F.binary_cross_entropy_with_logits(logits, self.levels(labels), reduction="none").sum(dim=1)

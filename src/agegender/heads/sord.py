@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from agegender.heads.head import divergence, normal_targets
+from agegender.heads.head import check_number, divergence, normal_targets
 from agegender.heads.softmax import SoftmaxHead
 from agegender.tasks import Task
 
@@ -15,7 +15,7 @@ class SordHead(SoftmaxHead):
 
     def __init__(self, features: int, task: Task, *, decision: str = "argmax", alpha: float = 1.0):
         super().__init__(features, task, decision=decision)
-        self.alpha = alpha
+        self.alpha = check_number("alpha", alpha, task, low=1e-6)
 
     def face_losses(self, logits: Tensor, labels: Tensor, sigmas: Tensor | None) -> Tensor:
         sigma = self.task.step / (2 * self.alpha) ** 0.5

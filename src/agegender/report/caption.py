@@ -6,6 +6,7 @@ from omegaconf import DictConfig
 
 from agegender.data.pack import Pack
 from agegender.data.protocols import apply_protocol, get_protocol
+from agegender.settings import other_test_set, pack_of
 
 
 def caption(config: DictConfig, pack: Pack, title: str) -> dict[str, str]:
@@ -17,12 +18,22 @@ def caption(config: DictConfig, pack: Pack, title: str) -> dict[str, str]:
         "experiment": title,
         "data": f"{config.data.title}, digest {pack.digest[:16]}, {config.data.size} pixels",
         "protocol": f"{protocol.name} v{protocol.version}: {protocol.description}",
+        "tested on": _tested(config),
         "partial": "; ".join(_shortfalls(config, pack)),
         "recipe": f"{recipe.name}: {recipe.steps} steps of {recipe.batch_size}, {recipe.optimizer}; seed {config.seed}",
         "transfer": f"from {config.pretrained}, weights of the same fold and seed" if config.get("pretrained") else "",
         "mode": f"{config.mode}; weights evaluated: {selected}",
         "date": datetime.now(UTC).date().isoformat(),
     }
+
+
+def _tested(config: DictConfig) -> str:
+    """Name the other data set whose faces are tested, its digest and how it is read; "" where there is none."""
+    if (other := other_test_set(config)) is None:
+        return ""
+    protocol = get_protocol(other.protocol.name, other.data.name)
+    digest = pack_of(other).digest[:16]
+    return f"{other.data.title}, digest {digest}, {protocol.name} v{protocol.version}: {protocol.description}"
 
 
 def _shortfalls(config: DictConfig, pack: Pack) -> list[str]:

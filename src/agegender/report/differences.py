@@ -1,4 +1,4 @@
-"""What another evaluation of the same weights changes, paired fold by fold and face by face. Shares are fractions."""
+"""A row against another one, paired fold by fold and face by face. Shares are fractions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from agegender.tasks import TASKS
 
 @dataclass(frozen=True)
 class Difference:
-    """A metric under one evaluation minus the same metric under the mode's own, over the runs that both have.
+    """A metric of one row minus the same metric of another (the mode's own evaluation, or the reference's).
+
+    Only runs count that both have.
 
     `folds` has each fold's difference (mean over seeds), `runs` the `n` faces' runs of which `expected` were to be.
     `mean` and `sd` (ddof 1) run over `folds`; `pooled` is the difference over all faces together and `low` to `high`

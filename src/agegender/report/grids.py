@@ -229,6 +229,8 @@ def _remarks(table: Table) -> list[str]:
     seeds = sorted({seed for row in table.rows for seed in row.seeds})
     remarks = [_latency_remark(table)] if is_measured(table.costs) else []
     remarks += [f"A fold's value is the mean over the seeds {', '.join(map(str, seeds))}."] if len(seeds) > 1 else []
+    if table.reference and table.reference not in {row.system for row in table.rows}:
+        remarks.append(f"The reference {table.reference} is not among these rows, so none is compared with it.")
     other = [row for row in table.rows if _is_of_other_commit(row, table)]
     if other:
         names = "; ".join(f"{row.title} ({row.mode}): {', '.join(row.commits)}" for row in other)

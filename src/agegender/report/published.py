@@ -18,7 +18,7 @@ _KEYS = ("system", "metric", "value", "sd", "dataset", "protocol", "note", "sour
 class Published:
     """A number as its source prints it; None where the source gives none.
 
-    A share is in percent, an MAE in groups, a cost in the unit of its name.
+    A share is in percent, an error in groups or in its unit, a cost in the unit of its name.
 
     `system` and `metric` are this suite's names (`lmtcnn_2_1`, `age_exact`), `dataset` and `protocol` what was tested.
     """

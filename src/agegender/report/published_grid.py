@@ -41,7 +41,8 @@ def _ours(table: Table, entry: Published, column: Column, dialect: Dialect) -> s
     reason = why_not_comparable(entry, table.dataset, table.protocol, table.facts.get("partial", ""))
     if reason:
         return dialect.escape(f"not comparable: {reason}")
-    rows = [row for row in table.rows if row.system == entry.system and not row.variant]
+    every = [row for row in table.rows if row.system == entry.system]
+    rows = [row for row in every if not row.variant] or every  # an experiment may have an evaluation of its own
     means = [f"{row.mode} {say_cell(row, column, partial(mean, column=column), dialect)}" for row in rows]
     return "; ".join(means) or dialect.dash
 

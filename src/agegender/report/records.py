@@ -22,10 +22,10 @@ class Record:
     """A job and what came of it.
 
     `metrics` and `predictions` are there when the state is "done", `error` (one sentence) when it is not. `metrics` are
-    computed from the predictions file, fractions 0..1 by the names of `metrics.evaluate`. `validation` is the share of
-    right answers per task that the evaluated weights had on validation, `parameters` the network's number of
-    parameters, `training_faces` the number of faces it was trained on, all where the run folder tells it.
-    `environment` is the run's environment.json.
+    computed from the predictions file, fractions 0..1 by the names of `metrics.evaluate`. `validation` is what the
+    evaluated weights had on validation per task, the share of right answers or (measured) the mean absolute error,
+    `parameters` the network's number of parameters, `training_faces` the number of faces it was trained on, all where
+    the run folder tells it. `environment` is the run's environment.json.
     """
 
     job: Job

@@ -63,9 +63,9 @@ def to_latex(table: Table) -> str:
 def to_csv(table: Table) -> str:
     """Print every number in long form: one line per system, metric and fold, then "mean" and "pooled".
 
-    An evaluation other than its mode's has "mean difference" and "pooled difference" too, to the mode's own.
-    Shares are fractions 0..1, MAE is in groups. `value` is empty where the runs are missing; what a system does not
-    predict has no line. `runs` are the identities of the runs behind the number.
+    A row that is compared with another (the mode's own evaluation, or the reference) has "mean difference" and "pooled
+    difference" too. Shares are fractions 0..1, errors are in groups or in their unit. `value` is empty where the runs
+    are missing; what a system does not predict has no line. `runs` are the identities of the runs behind the number.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

@@ -285,10 +285,10 @@ def _baseline(records: Sequence[Record], columns: Sequence[Column], folds: Seque
 
 def _constant(task: str, record: Record) -> Scored:
     faces = _predictions(record)
-    truth = faces[f"{task}_true"].dropna().astype(int)
     if TASKS[task].measured:
         constant = faces.assign(**{f"{task}_pred": faces[f"{task}_true"].median()})
     else:
+        truth = faces[f"{task}_true"].dropna().astype(int)
         frequency = np.bincount(truth, minlength=len(TASKS[task].labels)) / len(truth)
         answer = {f"{task}_p{label}": share for label, share in enumerate(frequency)}
         constant = faces.assign(**answer, **{f"{task}_pred": int(frequency.argmax())})

@@ -15,12 +15,13 @@ from safetensors.torch import load_file, save_file
 
 from agegender.data.batches import EvaluationBatches, Faces, TrainingBatches, loader
 from agegender.data.pack import Pack
+from agegender.errors import UserError
 from agegender.metrics import evaluate
 from agegender.models.network import Network, create_model
 from agegender.modes import get_mode
 from agegender.predictions import predictions_text
 from agegender.runs import RunFolder, identity
-from agegender.settings import augmentation_of, evaluation_of, plain, preprocessing_of, tasks_of
+from agegender.settings import augmentation_of, evaluation_of, pack_of, plain, preprocessing_of, tasks_of
 from agegender.training.checkpoints import checkpointing, disk_full_explained, newest_checkpoint
 from agegender.training.device import place, settle, workers
 from agegender.training.evaluate import predict
@@ -103,7 +104,7 @@ def _begin(
 ) -> dict[str, float]:
     """Let the network start as the transfer policy says; return the factors on the learning rate by parameter name.
 
-    UserError when a run that the weights come from, on the same data, has seen test faces of this one.
+    UserError when a run that the weights come from has seen test faces of this one.
     """
     source = source_of(config, pack.digest)
     if source is None:
@@ -113,11 +114,16 @@ def _begin(
         assert isinstance(theirs, DictConfig)
         if preprocessing_of(theirs) != preprocessing_of(config):
             log.warning("%s: run %s saw its faces prepared in another way", folder.identity, run.identity)
-        if run.read("identity")["keys"]["data"] == pack.digest:
-            halves = config.half is not None
-            check_unseen(parts, faces_of(theirs, pack), run.identity, halves=halves)
-        else:
-            log.info("%s: run %s is of other data; whether they share faces is unknown", folder.identity, run.identity)
+        try:
+            pack_there = pack_of(theirs)
+        except UserError as error:
+            log.warning("%s: whether run %s saw its faces is not known: %s", folder.identity, run.identity, error)
+            continue
+        names = dict.fromkeys(parts, config.data.name) | ({"test": other} if (other := config.data.test) else {})
+        same = [part for part, name in names.items() if name == theirs.data.name]
+        if theirs.data.name == "csv" and pack_there.digest != pack.digest:
+            same = []  # two tables of one's own may give their images the same names
+        check_unseen(parts, faces_of(theirs, pack_there), run.identity, same=same, halves=config.half is not None)
     return start(network, source, plain(config.transfer), folder)
 
 

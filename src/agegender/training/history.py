@@ -41,7 +41,7 @@ class History(Logger):
 
 
 def selected_validation(path: Path, select: str, steps: int) -> dict[str, float]:
-    """Return what the evaluated weights reached on validation, `validation/<task>`: a share of right answers, 0..1.
+    """Return what the evaluated weights reached on validation, `validation/<task>`: right answers, 0..1, or an error.
 
     `select` "best" is the first of the highest scores, as the checkpoint is; "last" is known only where validation took
     place after the last of the `steps`.

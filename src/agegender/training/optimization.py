@@ -41,7 +41,9 @@ def build_optimizer(
         case "adamw":
             optimizer = torch.optim.AdamW(groups, lr=recipe["learning_rate"], fused=True)
         case "adam":  # its decay, unlike AdamW's, is part of the gradient
-            optimizer = torch.optim.Adam(groups, lr=recipe["learning_rate"], eps=recipe["epsilon"], fused=True)
+            optimizer = torch.optim.Adam(
+                groups, lr=recipe["learning_rate"], eps=recipe.get("epsilon", 1e-8), fused=True
+            )
         case other:
             raise UserError(f"recipe.optimizer={other} is unknown: choose sgd, adamw or adam")
     # Fused optimisers can undo the loss scaling of float16, so Lightning refuses to clip their gradients. Nothing is

@@ -9,7 +9,7 @@ from agegender.data.batches import Faces
 from agegender.data.pack import Pack
 from agegender.data.protocols import apply_protocol
 from agegender.data.splits import keep_half, split, thin_training
-from agegender.settings import pack_of, plain, tasks_of, tested_on
+from agegender.settings import other_test_set, pack_of, plain, tasks_of
 from agegender.tasks import get_task
 from agegender.training.labels import check_labels
 
@@ -32,7 +32,7 @@ def faces_of(config: DictConfig, pack: Pack) -> dict[str, Faces]:
         part: Faces(pack.images, _labelled(parted[parted["part"] == part], tasks), tasks)
         for part in ("train", "validation", "test")
     }
-    other = tested_on(config)
+    other = other_test_set(config)
     return (
         parts if other is None else parts | {"test": _faces_elsewhere(other, tasks, parted[parted["part"] != "test"])}
     )

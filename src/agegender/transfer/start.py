@@ -1,7 +1,7 @@
 """The beginning of a run with weights from elsewhere: no face seen before, weights loaded, layers frozen, all told."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -25,6 +25,10 @@ def start(network: Network, source: Source, transfer: Mapping[str, Any], folder:
     """
     weights = renamed(read_weights(source.file), transfer.get("names") or {})
     loaded = load_into(network, weights, source.words)
+    if fresh := [name for name in loaded.fresh if name.startswith("backbone.")]:
+        log.warning(
+            "%s: %d tensors of the trunk are not in the weights, such as %s", folder.identity, len(fresh), fresh[0]
+        )
     frozen = freeze(network, transfer, loaded.loaded)
     told = {
         "policy": transfer["name"],
@@ -43,15 +47,18 @@ def start(network: Network, source: Source, transfer: Mapping[str, Any], folder:
     return rates_of(transfer, loaded.loaded)
 
 
-def check_unseen(ours: Mapping[str, Faces], theirs: Mapping[str, Faces], run: str, *, halves: bool) -> None:
+def check_unseen(
+    ours: Mapping[str, Faces], theirs: Mapping[str, Faces], run: str, *, same: Collection[str], halves: bool
+) -> None:
     """Refuse weights of a run that has seen what it must not; `ours` and `theirs` are the parts of both runs.
 
-    No image, and where subjects are known no subject, of our test faces may be among the training and validation faces
-    of the `run`; with `halves`, none of our training faces either. UserError names the first.
+    No image (by the bytes of its file) of our test faces may be among the training and validation faces of the `run`,
+    and of our parts of the `same` data set as that run's no image name and no known subject; with `halves`, none of our
+    training faces either. UserError names the first.
     """
-    seen = pd.concat([theirs[part].table[["image", "subject"]] for part in ("train", "validation")])
+    seen = pd.concat([theirs[part].table[["image", "subject", "sha256"]] for part in ("train", "validation")])
     for part in ("test", *(["train"] if halves else [])):
-        for column in ("image", "subject"):
+        for column in ("image", "subject", "sha256") if part in same else ("sha256",):
             known = ours[part].table[column].dropna()
             common = known[known.isin(seen[column])]
             if len(common):

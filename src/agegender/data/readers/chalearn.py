@@ -122,7 +122,7 @@ def _read_part(
             "image": [_locate(source.path, images, part, f"{name}{layout.suffix}") for name in image],
             "split": part,
             "age_years": years,
-            "age_years_sd": to_spreads(path, deviation, years),
+            "age_years_sd": to_spreads(path, deviation, years, zero=True),
             "row": to_rows(path, table),
         }
     )

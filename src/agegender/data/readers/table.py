@@ -75,12 +75,12 @@ def to_years(path: Path, values: pd.Series) -> pd.Series:
     return years.astype("Int64") if (years.dropna() % 1 == 0).all() else years
 
 
-def to_spreads(path: Path, values: pd.Series, of: pd.Series) -> pd.Series:
-    """Turn a column of standard deviations into Float64: one above 0 for each label in `of`, and no other."""
+def to_spreads(path: Path, values: pd.Series, of: pd.Series, *, zero: bool = False) -> pd.Series:
+    """Turn a column of standard deviations into Float64: one above 0 (or 0) for each label in `of`, and no other."""
     refuse(path, values, (values == "") & of.notna(), f"a standard deviation beside {of.name}")
     refuse(path, values, (values != "") & of.isna(), f"nothing, since there is no {of.name}")
     spreads = _to_floats(path, values, expected := "a standard deviation above 0")
-    refuse(path, values, (spreads <= 0).fillna(False), expected)
+    refuse(path, values, ((spreads < 0) if zero else (spreads <= 0)).fillna(False), expected)
     return spreads
 
 
