@@ -8,17 +8,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from agegender import metrics
 from agegender.errors import UserError
+from agegender.report.baseline import constant_answers, scored_of
 from agegender.report.cells import (
     COLUMNS,
     HEADLINES,
     Cell,
     Column,
-    Scored,
     build_cell,
     count_confusion,
     errors_by_decade,
@@ -27,7 +25,6 @@ from agegender.report.costs import SystemCost
 from agegender.report.differences import Difference, build_difference
 from agegender.report.published import Published
 from agegender.report.records import Record
-from agegender.tasks import TASKS
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,7 +195,7 @@ def _row(records: Sequence[Record], columns: Sequence[Column], one_mode: bool) -
     """Build the row of records that differ in fold and seed; `one_mode` when the system has no row in another."""
     job = records[0].job
     done = [record for record in records if record.state == "done"]
-    scored = _scored(records)
+    scored = scored_of(records)
     return Row(
         system=job.system,
         key="_".join(filter(None, (job.system, "" if one_mode else job.mode, job.variant))),
@@ -241,7 +238,7 @@ def _same_training(record: Record, other: Record) -> bool:
 
 
 def _compared(row: Row, records: Sequence[Record], base_records: Sequence[Record]) -> Row:
-    ours, theirs = _scored(records), _scored(base_records)
+    ours, theirs = scored_of(records), scored_of(base_records)
     found = {
         column.metric: build_difference(column, ours, theirs, len(records))
         for column in COLUMNS
@@ -250,49 +247,10 @@ def _compared(row: Row, records: Sequence[Record], base_records: Sequence[Record
     return replace(row, differences=found)
 
 
-def _scored(records: Sequence[Record]) -> list[Scored]:
-    done = [record for record in records if record.state == "done"]
-    return [Scored(r.job.fold, r.job.seed, r.job.identity, r.metrics or {}, _predictions(r)) for r in done]
-
-
-def _predictions(record: Record) -> pd.DataFrame:
-    if record.predictions is None:
-        raise ValueError(f"the record of {record.job.identity} is done but holds no predictions")
-    return record.predictions
-
-
 def _baseline(records: Sequence[Record], columns: Sequence[Column], folds: Sequence[int]) -> Row:
-    """Answer every face of a fold with the fold's own most frequent label, ranking the others by frequency.
-
-    A measured task is answered with the fold's median, which no other constant's mean absolute error is below.
-
-    The training faces, whose majority a real predictor would know, are not in the predictions files. Each fold's truths
-    come from the first finished run of the fold that has them.
-    """
-    tasks = tuple(dict.fromkeys(task for record in records for task in record.job.tasks if task in TASKS))
-    cells: dict[str, Cell] = {}
-    for task in tasks:
-        first: dict[int, Scored] = {}
-        for record in records:
-            if record.metrics and record.metrics.get(f"{task}_n") and record.job.fold not in first:
-                first[record.job.fold] = _constant(task, record)
-        scored = list(first.values())
-        cells |= {column.metric: build_cell(column, scored, len(folds)) for column in columns if column.task == task}
-    answers = dict.fromkeys("median" if TASKS[task].measured else "majority label" for task in tasks)
-    title = f"{' or '.join(answers)} of the test fold"
+    title, cells = constant_answers(records, columns, folds)
+    tasks = tuple(dict.fromkeys(column.task for column in columns))
     return Row("majority", "majority", title, "", "", tasks, (), None, (), cells, {}, {})
-
-
-def _constant(task: str, record: Record) -> Scored:
-    faces = _predictions(record)
-    if TASKS[task].measured:
-        constant = faces.assign(**{f"{task}_pred": faces[f"{task}_true"].median()})
-    else:
-        truth = faces[f"{task}_true"].dropna().astype(int)
-        frequency = np.bincount(truth, minlength=len(TASKS[task].labels)) / len(truth)
-        answer = {f"{task}_p{label}": share for label, share in enumerate(frequency)}
-        constant = faces.assign(**answer, **{f"{task}_pred": int(frequency.argmax())})
-    return Scored(record.job.fold, record.job.seed, record.job.identity, metrics.evaluate(constant, [task]), constant)
 
 
 def _hardware(record: Record) -> str:
