@@ -108,7 +108,8 @@ def _draw_differences(table: Table) -> Figure:
         for place, each in enumerate(found):
             axes.hlines(place, column.scale * each.low, column.scale * each.high, color="black", linewidth=2)
         unit = "points of %" if column.unit == "%" else column.unit
-        title = f"{column.title}: {unit}, {_what_differs(table).replace("Against", "against", 1)}\nbar: 95 % interval over all faces"
+        against = _what_differs(table).replace("Against", "against", 1)
+        title = f"{column.title}: {unit}, {against}\nbar: 95 % interval over all faces"
         axes.set_title(title, fontsize=_TEXT, loc="right")
     _add_legend(figure, panels[0])
     return figure
