@@ -46,7 +46,7 @@ def check(config: DictConfig) -> None:
     if (other := other_test_set(config)) and config.fold >= get_protocol(other.protocol.name, other.data.name).folds:
         raise UserError(f"fold={config.fold}: data.test={other.data.name} has one fold, choose fold=0")
     get_look(evaluation_of(config).look)
-    check_transfer(config)
+    check_transfer(config, tasks_of(config))
     check_less(config.half, config.training_share)
     preprocessing_of(config)
     augmentation_of(config)

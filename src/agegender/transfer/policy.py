@@ -1,6 +1,6 @@
 """What of a network with loaded weights is trained on, and how fast."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from omegaconf import DictConfig
@@ -8,15 +8,14 @@ from torch import nn
 
 from agegender.errors import UserError
 from agegender.models.network import Network
-from agegender.settings import tasks_of
 from agegender.tasks import get_task
 from agegender.transfer.source import policy_of
 
 POLICIES = ("none", "frozen", "last_blocks", "whole", "svm")
 
 
-def check_transfer(config: DictConfig) -> None:
-    """Refuse a transfer no run can make, before anything is started; UserError names the value and what it may be."""
+def check_transfer(config: DictConfig, tasks: Sequence[str]) -> None:
+    """Refuse a transfer no run of these tasks can make; UserError names the value and what it may be."""
     policy, transfer = policy_of(config), config.get("transfer") or {}
     if policy not in POLICIES:
         raise UserError(f"transfer.name={policy} is unknown: choose from {', '.join(POLICIES)}")
@@ -36,7 +35,7 @@ def check_transfer(config: DictConfig) -> None:
     if policy == "svm":
         if not choices or not all(isinstance(value, int | float) and value > 0 for value in choices):
             raise UserError(f"transfer.C={choices} must be a list of numbers above 0")
-        for task, head in zip(tasks_of(config), config.system.heads.values(), strict=True):
+        for task, head in zip(tasks, config.system.heads.values(), strict=True):
             if head.name != "softmax" or head.get("decision", "argmax") != "argmax" or get_task(task).measured:
                 raise UserError(
                     f"transfer=svm tells classes apart, in the place of softmax heads with decision argmax, not of the "
