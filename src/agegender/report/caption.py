@@ -1,6 +1,7 @@
 """What a table must say about its numbers besides them."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 from omegaconf import DictConfig
 
@@ -21,7 +22,7 @@ def caption(config: DictConfig, pack: Pack, title: str) -> dict[str, str]:
         "tested on": _tested(config),
         "partial": "; ".join(_shortfalls(config, pack)),
         "recipe": f"{recipe.name}: {recipe.steps} steps of {recipe.batch_size}, {recipe.optimizer}; seed {config.seed}",
-        "transfer": f"from {config.pretrained}, weights of the same fold and seed" if config.get("pretrained") else "",
+        "transfer": f"from {Path(config.pretrained).name}, weights of the same fold and seed" if config.get("pretrained") else "",
         "mode": f"{config.mode}; weights evaluated: {selected}",
         "date": datetime.now(UTC).date().isoformat(),
     }
