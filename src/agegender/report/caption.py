@@ -22,10 +22,16 @@ def caption(config: DictConfig, pack: Pack, title: str) -> dict[str, str]:
         "tested on": _tested(config),
         "partial": "; ".join(_shortfalls(config, pack)),
         "recipe": f"{recipe.name}: {recipe.steps} steps of {recipe.batch_size}, {recipe.optimizer}; seed {config.seed}",
-        "transfer": f"from {Path(config.pretrained).name}, weights of the same fold and seed" if config.get("pretrained") else "",
+        "transfer": _pretrained(config),
         "mode": f"{config.mode}; weights evaluated: {selected}",
         "date": datetime.now(UTC).date().isoformat(),
     }
+
+
+def _pretrained(config: DictConfig) -> str:
+    """Name the runs an experiment starts from, without the folder they are in."""
+    pattern = config.get("pretrained")
+    return f"from {Path(pattern).name}, weights of the same fold and seed" if pattern else ""
 
 
 def _tested(config: DictConfig) -> str:
