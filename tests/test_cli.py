@@ -74,10 +74,10 @@ def test_each_verb_explains_itself_without_loading_torch(verb: str, tmp_path: Pa
     ("words", "message"),
     [
         (["trian"], "did you mean 'train'?"),
-        (["train", "system=lmtcnn"], "system=lmtcnn: there is no such system; choose from efficientnet_b0"),
+        (["train", "system=lmtcnn"], "system=lmtcnn: there is no such system; choose from caffenet_age"),
         (
             ["train", "experiment=lmtcn"],
-            "experiment=lmtcn: there is no such experiment; choose from demo, leaks, lmtcnn, quirks",
+            "experiment=lmtcn: there is no such experiment; choose from demo, dldl_v2, leaks",
         ),
         (["train", "sytem=lmtcnn_2_1"], "there is no setting 'sytem'"),
         (["train", "recipe.step=5"], "there is no setting 'recipe.step'"),
@@ -190,7 +190,7 @@ def test_a_failing_job_leaves_the_others_alone(desk: Path) -> None:
     words = ["recipe.optimizer=lion,adamw", "experiment=demo", "system=lmtcnn_2_1", "fold=0", "paths.runs=failing"]
     output = agegender("train", "-m", *words, *SHORT, cwd=desk, status=1)
     assert "1 of 2 runs are done" in output
-    assert "failed: recipe.optimizer=lion is unknown: choose sgd or adamw" in output
+    assert "failed: recipe.optimizer=lion is unknown: choose sgd, adamw or adam" in output
     assert "Traceback" not in output
     from mlflow import MlflowClient
 

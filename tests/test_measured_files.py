@@ -41,8 +41,8 @@ def test_the_file_of_a_measured_head(coral: RunFolder, tmp_path: Path) -> None:
     predictions = read_predictions(coral.predictions)
     error = (predictions["age_years_pred"] - predictions["age_years_true"]).abs().mean()
     assert "| annotated age | mean absolute error, years | 95 % interval | n |" in text
-    assert f"| all † | {error:.1f} |" in text or f"| all | {error:.1f} |" in text
-    assert "| annotated age 10 to 19 †" in text and "annotated age 33" not in text
+    assert f"| all † | {error:.2f} |" in text or f"| all | {error:.2f} |" in text
+    assert "| annotated age 10 to below 20 †" in text and "annotated age 33" not in text
 
 
 @pytest.mark.parametrize("form", ["table", "csv", "json"])

@@ -61,7 +61,7 @@ def test_sets_with_test_labels_train_on_their_validation_faces(tmp_path: Path, n
 @pytest.mark.parametrize(
     ("year", "valid", "message"),
     [
-        (15, ["30,0"], r"valid15_gt.csv line 1: stdv is '0', expected a standard deviation above 0"),
+        (15, ["30,-1"], r"valid15_gt.csv line 1: stdv is '-1', expected a standard deviation of at least 0"),
         (16, ["30,"], r"valid_gt.csv line 2: stdv is '', expected a standard deviation beside mean"),
         (16, ["100.5,2"], r"valid_gt.csv line 2: mean is '100.5', expected a number from 0 to 100"),
         (16, ["30,2", ",2"], r"valid_gt.csv line 3: mean is '', expected an age in years"),

@@ -62,13 +62,13 @@ def create_model(
     mode: str = "sound",
     *,
     dropout: float = 0.0,
-    heads: Mapping[str, Mapping[str, Any]] | None = None,
+    heads: Mapping[str, str | Mapping[str, Any]] | None = None,
 ) -> Network:
     """Build a network with fresh weights (seed torch for repeatable ones).
 
     `name` is one of `list_models()`; `tasks` one or more task names, a head each in this order; `mode` "sound" or
     "faithful" (the authors' batch norm: LMTCNN's keeps to batch statistics in evaluation too); `dropout` 0..1; `heads`
-    {task: {"name": name of a head, its own options ...}}, softmax where not given.
+    {task: name of a head, or {"name": name, its own options ...}}, softmax where not given.
     The network maps images (N, 3, S, S), float32, of the size in `conf/model/<name>.yaml` and prepared as its systems
     say (`data.preprocessing`; most: RGB, each image standardised to mean 0 and deviation 1), to a dictionary
     {task: logits (N, K)}. Raises UserError for an unknown name, task, mode or head, or no task at all.
@@ -79,10 +79,10 @@ def create_model(
         raise UserError(f"model '{name}' needs at least one task, such as tasks=[age]")
     backbone = BACKBONES[name](get_mode(mode), dropout)
     features: int = backbone.features  # type: ignore[assignment]
-    chosen = heads or {}
+    chosen = {task: (heads or {}).get(task, "softmax") for task in tasks}
     created = {
-        task: create_head(**{"name": "softmax", **chosen.get(task, {})}, features=features, task=get_task(task))
-        for task in tasks
+        task: create_head(**({"name": head} if isinstance(head, str) else head), features=features, task=get_task(task))
+        for task, head in chosen.items()
     }
     if name in TRUNCATED_HEADS:
         for head in created.values():

@@ -79,7 +79,7 @@ def to_spreads(path: Path, values: pd.Series, of: pd.Series, *, zero: bool = Fal
     """Turn a column of standard deviations into Float64: one above 0 (or 0) for each label in `of`, and no other."""
     refuse(path, values, (values == "") & of.notna(), f"a standard deviation beside {of.name}")
     refuse(path, values, (values != "") & of.isna(), f"nothing, since there is no {of.name}")
-    spreads = _to_floats(path, values, expected := "a standard deviation above 0")
+    spreads = _to_floats(path, values, expected := f"a standard deviation {'of at least 0' if zero else 'above 0'}")
     refuse(path, values, ((spreads < 0) if zero else (spreads <= 0)).fillna(False), expected)
     return spreads
 
