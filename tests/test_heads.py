@@ -34,6 +34,7 @@ def some_labels(task, faces: int = 6) -> Tensor:
 @pytest.mark.parametrize("name", HEADS)
 def test_any_head_answers_any_ordinal_task(name, task) -> None:
     head = create_head(name, 4, task)
+    assert head.reading, "what a file says of its logits"
     features = torch.randn(6, 4, generator=torch.Generator().manual_seed(0), requires_grad=True)
     labels = some_labels(task)
     logits = head(features)

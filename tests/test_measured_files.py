@@ -36,8 +36,10 @@ def test_the_file_of_a_measured_head(coral: RunFolder, tmp_path: Path) -> None:
     model, card = export_run(compose("export", overrides=[f"run='{coral.path}'", f"folder='{tmp_path}'"]))
     (output,) = json.loads(ONNXRUNTIME.metadata(model)["outputs"])
     assert (output["task"], output["head"], output["answer"]) == ("age_years", "coral", "median")
+    assert (output["first"], output["step"], output["unit"]) == (0.0, 1.0, "years")
+    assert output["reading"].startswith("the sigmoid is the probability that the label is above")
     text = card.read_text(encoding="utf-8")
-    assert "logits of annotated age (head coral, answer: median): 0, 1 to 100" in text
+    assert "logits of annotated age (head coral: the sigmoid is the probability" in text
     predictions = read_predictions(coral.predictions)
     error = (predictions["age_years_pred"] - predictions["age_years_true"]).abs().mean()
     assert "| annotated age | mean absolute error, years | 95 % interval | n |" in text

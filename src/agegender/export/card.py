@@ -172,7 +172,7 @@ def _told(task: str) -> tuple[int, str]:
 
 
 def _head(output: Mapping[str, str]) -> str:
-    return f"head {output['head']}, answer: {output['answer']}"
+    return f"head {output['head']}: {output['reading']}; answer: {output['answer']}"
 
 
 def _labels(output: Mapping[str, list[str]]) -> str:

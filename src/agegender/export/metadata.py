@@ -38,6 +38,10 @@ def describe(trained: Trained, statistics: str) -> Mapping[str, str]:
             "meaning": get_task(task).title,
             "labels": list(get_task(task).labels),
             "values": "logits",
+            "first": get_task(task).first,
+            "step": get_task(task).step,
+            "unit": get_task(task).unit or "label number",
+            "reading": head.reading,
             "head": _NAMES.get(type(head), type(head).__name__),
             "answer": head.decision,
         }

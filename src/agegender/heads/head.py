@@ -20,6 +20,7 @@ class Head(nn.Linear):
     that is not exceeded with a probability above one half ("median"). UserError for any other decision.
     """
 
+    reading = ""  # what an exported file says of its logits: how they become probabilities of the label values
     values: Tensor
     progress: Tensor
 

@@ -16,6 +16,8 @@ class RankingHead(Head):
     for the posterior they are put into falling order, which changes neither their count nor the expectation.
     """
 
+    reading = "the sigmoid is the probability that the label is above each label but the last"
+
     def __init__(self, features: int, task: Task, *, decision: str = "median"):
         super().__init__(features, task, outputs=len(task.labels) - 1, decision=decision)
 
@@ -55,6 +57,8 @@ class CornHead(RankingHead):
 
     The loss is the mean over all those answers; the product of the probabilities never rises from value to value.
     """
+
+    reading = "the product of the sigmoids up to each is the probability that the label is above it"
 
     def _asked(self, labels: Tensor) -> Tensor:
         return F.pad(self.levels(labels), (1, 0), value=1.0)[:, :-1]

@@ -16,6 +16,8 @@ class RegressionHead(Head):
     posterior lies on the two label values around the answer, or on the end of the scale beyond it, and has it as mean.
     """
 
+    reading = "the label on a scale from -1, the first, to 1, the last"
+
     def __init__(self, features: int, task: Task, *, norm: str = "l1", decision: str = "expectation"):
         super().__init__(features, task, outputs=1, decision=decision)
         if norm not in NORMS:

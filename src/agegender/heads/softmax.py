@@ -14,6 +14,8 @@ class SoftmaxHead(Head):
     A label between two values counts as the nearer one.
     """
 
+    reading = "the softmax is the probability of each label"
+
     def __init__(self, features: int, task: Task, *, decision: str = "argmax"):
         super().__init__(features, task, outputs=len(task.labels), decision=decision)
 

@@ -60,7 +60,7 @@ def source_of(config: DictConfig, data_digest: str) -> Source | None:
         names = ", ".join(source.words for source in found)
         raise UserError(
             f"transfer.weights={weights} fits {len(found)} finished runs of {_wanted(config)} ({names}): name one of "
-            "them by more of its name"
+            "them by more of its name, or keep runs of another recipe in another folder, paths.runs=..."
         )
     if not found:
         raise UserError(
