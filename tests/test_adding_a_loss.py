@@ -52,7 +52,9 @@ def test_the_example_computes_what_it_says(desk: Path, monkeypatch: pytest.Monke
     assert float(head.loss(logits, torch.tensor([2.0]))) == pytest.approx(-torch.tensor(0.25).log().item() + 2.5)
 
 
-@pytest.mark.parametrize("name", ["nowhere.Head", "agegender.heads.softmax.NoHead", "torch.nn.Linear"])
+@pytest.mark.parametrize(
+    "name", ["nowhere.Head", "agegender.heads.softmax.NoHead", "torch.nn.Linear", "agegender.heads.head.Head"]
+)
 def test_a_head_that_is_not_there_is_named(name: str) -> None:
     with pytest.raises(UserError, match=rf"there is no head '{name}': choose from softmax, .* or name a class"):
         create_head(name, 4, TASKS["age"])

@@ -18,7 +18,7 @@ from agegender.experiments import expand, list_jobs, narrowed, swept_by
 from agegender.heads import HEADS
 from agegender.report.published import read_published
 from agegender.runtimes import RUNTIMES
-from agegender.settings import check, config_folder
+from agegender.settings import check, config_folder, identity_keys
 from agegender.training.fit import build_network
 from agegender.verbs.train import train
 from packed_faces import picture
@@ -109,6 +109,18 @@ def test_names_in_yaml_and_code_are_the_same() -> None:
         with torch.device("meta"):  # its parts without their numbers
             network = build_network(config)
         assert list(network.heads) == list(config.system.heads)
+
+
+def test_what_names_a_run_of_the_first_systems_stays_as_it_was() -> None:
+    """A key more, and every finished run of before would be trained again."""
+    keys = identity_keys(compose("train", overrides=["system=lmtcnn_2_1", "data=utkface"]), "digest")
+    assert keys["system"] == {
+        "name": "lmtcnn_2_1",
+        "model": {"name": "lmtcnn_2_1", "input_size": 227},
+        "heads": {"age": {"name": "softmax"}, "gender": {"name": "softmax"}},
+    }
+    names = ["data", "protocol", "validation", "system", "recipe", "mode", "evaluation", "precision", "seed", "fold"]
+    assert list(keys) == names
 
 
 def test_every_model_has_its_counts_tested() -> None:

@@ -99,7 +99,7 @@ def _parity(parity: Mapping[str, TaskParity], precision: str) -> Iterator[str]:
     if precision == "float32":
         yield (
             f"On {faces:,} faces of the test fold its logits were compared with torch's: none may differ by more than "
-            f"{TOLERANCE:g}, and no answer where torch's margin exceeds twice that."
+            f"{TOLERANCE:g}, and no answer by more than rounding can."
         )
     else:
         yield f"On {faces:,} faces of the test fold, {precision} against torch in float32, face by face:"

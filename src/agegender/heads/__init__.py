@@ -1,7 +1,7 @@
 """Heads: what a network answers for one task, one file per family of losses."""
 
 from importlib import import_module
-from inspect import signature
+from inspect import isabstract, signature
 
 from agegender.errors import UserError
 from agegender.heads.dldl import DldlHead, DldlV2Head
@@ -54,9 +54,9 @@ def _elsewhere(name: str) -> type[Head]:
         found = None
     except AttributeError:
         found = None
-    if not (isinstance(found, type) and issubclass(found, Head)):
+    if not (isinstance(found, type) and issubclass(found, Head)) or isabstract(found):
         raise UserError(
-            f"there is no head '{name}': choose from {', '.join(HEADS)}, or name a class that Python can import, as in "
-            "losses.huber.HuberHead (docs/adding_a_loss.md)"
+            f"there is no head '{name}': choose from {', '.join(HEADS)}, or name a class that Python can import and "
+            "that says its losses and its posterior, as in losses.huber.HuberHead (docs/adding_a_loss.md)"
         )
     return found

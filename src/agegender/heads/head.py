@@ -1,5 +1,7 @@
 """What every head is: a linear layer that knows its loss, its posterior over label values and its decision rule."""
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -12,7 +14,7 @@ ANNOTATED = "annotated"  # as `sigma` of a head: each face's own, from the data 
 DECISIONS = ("argmax", "expectation", "median")
 
 
-class Head(nn.Linear):
+class Head(nn.Linear, ABC):
     """(N, D) features -> (N, outputs) logits; weights N(0, 0.01), bias 0 (LMT and rude-carnie `model.py`).
 
     A head of a paper says in `face_losses` what it minimises and in `posterior` what its logits mean. Its `decision`
@@ -36,13 +38,13 @@ class Head(nn.Linear):
         if bias:
             nn.init.zeros_(self.bias)
 
+    @abstractmethod
     def face_losses(self, logits: Tensor, labels: Tensor, sigmas: Tensor | None) -> Tensor:
         """Each face's loss (N,): logits float32 (N, outputs); labels and sigmas float32 (N,), in label units."""
-        raise NotImplementedError
 
+    @abstractmethod
     def posterior(self, logits: Tensor) -> Tensor:
         """Probabilities of the label values: (N, K), float32, rows sum to 1."""
-        raise NotImplementedError
 
     def terms(self, labels: Tensor) -> Tensor:
         """How many terms each face has in the mean that the loss is (N,)."""
