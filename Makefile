@@ -2,14 +2,17 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# MLflow cannot start from a path with a percent sign. In such a clone .venv is a link to an environment elsewhere.
+ELSEWHERE := $(if $(findstring %,$(CURDIR)),$(HOME)/.cache/agegender-bench/venv-$(firstword $(shell pwd | cksum)))
 
 .PHONY: demo test clean
 
 # Rebuilt when what it is made from changes.
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 14) else "Python %d.%d is not supported: run make PYTHON=python3.12 (3.11 to 3.13)" % v)'
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[dev]'
+	test -z '$(ELSEWHERE)' || { mkdir -p '$(ELSEWHERE)' && ln -sfn '$(ELSEWHERE)' $(VENV); }
+	test -x $(BIN)/python || $(PYTHON) -m venv '$(or $(ELSEWHERE),$(VENV))'
+	$(BIN)/pip install --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
 demo: $(VENV)/.installed
@@ -23,7 +26,7 @@ test: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(BIN)/pytest
 
 clean:
-	rm -rf $(VENV) data runs reports
+	rm -rf '$(ELSEWHERE)' $(VENV) data runs reports
