@@ -1,10 +1,13 @@
 """Runs of a few steps on the drawn faces."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
+import pytest
 from hydra import compose
 from omegaconf import DictConfig
 
+from agegender.data.batches import Batch, TrainingBatches
 from agegender.runs import RunFolder
 from agegender.settings import pack_of, run_folder
 from agegender.verbs.train import train
@@ -23,3 +26,22 @@ def run(overrides: list[str]) -> tuple[DictConfig, RunFolder]:
     config = compose("train", overrides=overrides)
     train(config)
     return config, run_folder(config, pack_of(config).digest)
+
+
+class Cut(Exception):
+    """What stops a run in a test."""
+
+
+@contextmanager
+def cut_before(step: int) -> Iterator[None]:
+    """Stop the run inside before it trains on the batch of a step, counted from 0, and go on after the block."""
+    original = TrainingBatches.step
+
+    def stop(self: TrainingBatches, number: int) -> Batch:
+        if number == step:
+            raise Cut
+        return original(self, number)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Cut):
+        patch.setattr(TrainingBatches, "step", stop)
+        yield

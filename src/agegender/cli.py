@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from importlib import import_module
 from typing import NoReturn
 
-from agegender.errors import UserError, one_sentence
+from agegender.errors import UserError, disk_explained, one_sentence
 
 VERBS = {
     "prepare": "read a data set, check it and decode its faces once",
@@ -74,7 +74,8 @@ def run(verb: str, overrides: Sequence[str]) -> None:
 
             words = gathered(overrides) if verb in ONE_JOB else overrides
             sys.argv[1:] = [*words, *narrowed(overrides, swept_by(overrides))]
-        module.main()
+        with disk_explained("a file of this command"):
+            module.main()
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(one_sentence(error)) from None
 

@@ -1,9 +1,13 @@
 """Mistakes a user can mend, and how they end a command."""
 
+import errno
 import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class UserError(Exception):
@@ -20,6 +24,22 @@ def exit_on_user_error(active: bool = True) -> Iterator[None]:
             raise
         print(f"agegender: {error}", file=sys.stderr)
         raise SystemExit(2) from None
+
+
+@contextmanager
+def disk_explained(place: Path | str) -> Iterator[None]:
+    """Turn what a disk refuses into a sentence about the file that its error names, or else about this place."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or isinstance(error, ConnectionError | TimeoutError):
+            raise
+        what = "has no room on its disk" if error.errno in FULL else "cannot be read or written"
+        remedy = "make room" if error.errno in FULL else "mend that"
+        raise UserError(
+            f"{error.filename or place} {what} ({error.strerror}): {remedy} and run the same command again; what was "
+            "written before is kept"
+        ) from error
 
 
 def one_sentence(error: Exception) -> str:

@@ -83,16 +83,26 @@ class RunFolder:
 
     def write_text(self, name: str, text: str) -> None:
         """Write a text file of the folder, whole or not at all."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        partial = self.path / f"{name}.partial"
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(self.path / name)
+        write_whole(self.path / name, text.encode())
 
     def finish(self) -> None:
         """Drop what only an unfinished run needs and set the done mark, last of all."""
         shutil.rmtree(self.checkpoints, ignore_errors=True)
         (self.path / "failed.json").unlink(missing_ok=True)
         (self.path / "done").touch()
+
+
+def write_whole(file: Path, content: bytes | memoryview) -> None:
+    """Write a file whole or not at all, its folder too where it is missing; an OSError names the file."""
+    partial = file.with_name(f"{file.name}.partial")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(content)
+        partial.replace(file)
+    except OSError as error:
+        partial.unlink(missing_ok=True)  # on a full disk it takes the room that the record of this error needs
+        error.filename = str(file)
+        raise
 
 
 def identity(system: str, keys: Mapping[str, Any]) -> str:

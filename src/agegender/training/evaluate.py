@@ -3,7 +3,6 @@
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
 from torch import nn
@@ -17,9 +16,10 @@ from agegender.modes import Evaluation
 from agegender.predictions import predictions_table
 from agegender.settings import evaluation_of, preprocessing_of
 from agegender.tasks import get_task
-from agegender.training.device import computing_device, place, workers
+from agegender.training.device import computing_device, workers
 from agegender.training.interruption import stopped_by_ctrl_c
 from agegender.training.module import FaceModule
+from agegender.training.trainer import make_trainer
 
 ESTIMATION_FACES = 2048  # that batch norm's statistics are estimated from anew
 
@@ -62,13 +62,7 @@ def estimation_batches(
 
 def _answers(config: DictConfig, module: FaceModule, batches: EvaluationBatches) -> dict[str, torch.Tensor]:
     """Each task's posterior (N, K), in the order of the batches."""
-    trainer = pl.Trainer(
-        **place(config),
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
+    trainer = make_trainer(config, logger=False, enable_progress_bar=False)
     with stopped_by_ctrl_c():
         answers = trainer.predict(module, loader(batches, workers(config))) or []
     tasks = module.network.heads

@@ -11,7 +11,7 @@ import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import Callback, RichProgressBar, Timer
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from agegender.data.batches import EvaluationBatches, Faces, TrainingBatches, loader
 from agegender.data.pack import Pack
@@ -20,15 +20,16 @@ from agegender.metrics import evaluate
 from agegender.models.network import Network, create_model
 from agegender.modes import get_mode
 from agegender.predictions import predictions_text
-from agegender.runs import RunFolder, identity
+from agegender.runs import RunFolder, identity, write_whole
 from agegender.settings import augmentation_of, evaluation_of, pack_of, plain, preprocessing_of, tasks_of
-from agegender.training.checkpoints import checkpointing, disk_full_explained, newest_checkpoint
-from agegender.training.device import place, settle, workers
+from agegender.training.checkpoints import Checkpoints, best_weights, resume_point
+from agegender.training.device import settle, workers
 from agegender.training.evaluate import predict
 from agegender.training.history import History, forget_after, selected_validation
 from agegender.training.interruption import stopped_by_ctrl_c
 from agegender.training.module import FaceModule
 from agegender.training.parts import faces_of
+from agegender.training.trainer import make_trainer
 from agegender.transfer.source import checksum, lineage, policy_of, source_of
 from agegender.transfer.start import check_unseen, start
 from agegender.transfer.svm import fit_svm
@@ -74,7 +75,8 @@ def fit(config: DictConfig, pack: Pack, folder: RunFolder, mirror: Callable[[], 
     if twin and not reestimated:
         folder.write("weights", {"trained_by": twin.identity})
     else:
-        save_file({name: tensor.contiguous() for name, tensor in module.network.state_dict().items()}, folder.weights)
+        tensors = {name: tensor.contiguous() for name, tensor in module.network.state_dict().items()}
+        write_whole(folder.weights, save(tensors))
         folder.write("weights", {"sha256": checksum(folder.weights)})  # names what later runs start from
     folder.finish()
     log.info("%s: %s", folder.identity, ", ".join(f"{k} {v:.3f}" for k, v in scores.items() if not k.endswith("_n")))
@@ -137,7 +139,8 @@ def _train(
 ) -> dict[str, Any]:
     """Train to the last step and return the weights that the mode selects: best on validation, or last."""
     recipe, size, preprocessing = config.recipe, config.system.model.input_size, preprocessing_of(config)
-    resumed, start = newest_checkpoint(folder.checkpoints)
+    select = get_mode(config.mode).select
+    resumed, start = resume_point(folder, select)
     forget_after(folder.history, start)
     if resumed:
         log.info("%s: going on from step %d", folder.identity, start)
@@ -155,19 +158,15 @@ def _train(
     validation = EvaluationBatches(
         parts["validation"], size=size, batch_size=EVALUATION_BATCH, preprocessing=preprocessing
     )
-    trainer = build_trainer(config, folder, mirror, [*checkpointing(folder.checkpoints), timer])
-    with stopped_by_ctrl_c(), disk_full_explained(folder.checkpoints):
+    trainer = build_trainer(config, folder, mirror, [timer, Checkpoints(folder, select)])
+    with stopped_by_ctrl_c():
         trainer.fit(
             module,
             loader(training, workers(config)),
             loader(validation, workers(config)),
             ckpt_path=resumed,
         )
-    if get_mode(config.mode).select == "last":
-        return module.state_dict()
-    best = torch.load(folder.checkpoints / "best.ckpt", weights_only=True, map_location="cpu", mmap=True)
-    state: dict[str, Any] = best["state_dict"]
-    return state
+    return best_weights(folder) if select == "best" else module.state_dict()
 
 
 def build_trainer(
@@ -175,8 +174,8 @@ def build_trainer(
 ) -> pl.Trainer:
     """Build Lightning's Trainer for a run: budgets in steps, the curve and the checkpoints in the run's folder."""
     recipe = config.recipe
-    return pl.Trainer(
-        **place(config),
+    return make_trainer(
+        config,
         max_steps=recipe.steps,
         # Budgets and checks are counted in steps, which mean the same on every data set.
         val_check_interval=min(recipe.validate_every, recipe.steps),
@@ -192,7 +191,6 @@ def build_trainer(
             *([Progress(f"{config.system.name} fold {config.fold}")] if config.trainer.progress else []),
         ],
         enable_progress_bar=config.trainer.progress,
-        enable_model_summary=False,
         num_sanity_val_steps=0,
     )
 
@@ -220,7 +218,10 @@ def quiet_lightning() -> Iterator[None]:
             # Lightning 2.6 uses what torch 2.14 has given a new name.
             warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
             warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")  # frozen layers
-            warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")
+            # A run is one process, in a job of Slurm too.
+            warnings.filterwarnings("ignore", message=".*`srun` command is available on your system but is not used.*")
+            # Checkpoints of earlier versions name callbacks that there are no more.
+            warnings.filterwarnings("ignore", message=".*callbacks used to create the checkpoint need to be provided.*")
             yield
     finally:
         lightning.setLevel(level)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from agegender.errors import UserError, exit_on_user_error
+from agegender.errors import UserError, disk_explained, exit_on_user_error
 from agegender.runs import RunFolder
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Sweep(Callback):
         from agegender.transfer.source import source_of
 
         try:
-            with exit_on_user_error():
+            with exit_on_user_error(), disk_explained(config.paths.runs):
                 self.jobs = list_jobs(config.hydra.overrides.task, config.hydra.sweeper.params)
                 left = sum(RunFolder(job.run).state != "done" for job in self.jobs)
                 for job in self.jobs:

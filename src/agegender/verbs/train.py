@@ -2,9 +2,10 @@
 
 import gc
 import logging
+import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import hydra
@@ -12,7 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from agegender.errors import UserError, exit_on_user_error
+from agegender.errors import UserError, disk_explained, exit_on_user_error
 from agegender.runs import RunFolder
 from agegender.settings import check, config_folder, identity_keys, run_folder
 
@@ -61,7 +62,7 @@ def train(config: DictConfig, sweeping: bool = False) -> None:
     if target and not sweeping:
         check_server(target)
     at_once = runs_at_once(HydraConfig.get().launcher) if sweeping else 1
-    with folder.claimed(), logging_to(folder), gpu_claimed(config):
+    with disk_explained(folder.path), folder.claimed(), logging_to(folder), gpu_claimed(config):
         decide(config, pack.images.nbytes * config.protocol.get("fraction", 1.0), at_once=at_once)
         set_process(config)
         log.info("%s: started", folder.identity)
@@ -80,10 +81,14 @@ def fit_or_record(config: DictConfig, pack: "Pack", folder: RunFolder, mirror: C
     from agegender.training.fit import fit
 
     try:
-        fit(config, pack, folder, mirror)
+        with disk_explained(folder.path):
+            fit(config, pack, folder, mirror)
     except Exception as error:
         sentence = " ".join(str(error).split()) or type(error).__name__
-        folder.write("failed", {"error": sentence, "traceback": traceback.format_exc()})
+        try:
+            folder.write("failed", {"error": sentence, "traceback": traceback.format_exc()})
+        except OSError as another:
+            log.warning("%s cannot be written (%s); the run failed: %s", another.filename, another.strerror, sentence)
         raise
     finally:
         gc.collect()  # Lightning's objects refer to each other: a sweep would hold several runs and maps of the pack
@@ -93,12 +98,23 @@ def fit_or_record(config: DictConfig, pack: "Pack", folder: RunFolder, mirror: C
 
 @contextmanager
 def logging_to(folder: RunFolder) -> Iterator[None]:
-    """Keep a run's log messages in its folder too."""
+    """Keep a run's log messages in its folder too, as long as the disk takes them."""
     handler = logging.FileHandler(folder.log, encoding="utf-8")
+
+    def stop(record: logging.LogRecord) -> None:
+        error = sys.exc_info()[1]
+        if isinstance(error, OSError):
+            logging.getLogger().removeHandler(handler)
+            log.warning("%s is written no further: %s", folder.log, error.strerror)
+        else:  # a message that cannot be formatted
+            logging.Handler.handleError(handler, record)
+
+    handler.handleError = stop  # type: ignore[method-assign]
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.getLogger().addHandler(handler)
     try:
         yield
     finally:
         logging.getLogger().removeHandler(handler)
-        handler.close()
+        with suppress(OSError):  # what the disk did not take when it was logged
+            handler.close()
