@@ -24,6 +24,7 @@ from typing import NamedTuple, Self
 import numpy as np
 
 from agegender.data.images import UnreadableImage, decode
+from agegender.data.pixels import checksum
 from agegender.data.source import open_source
 from agegender.errors import UserError
 
@@ -32,20 +33,28 @@ CHUNK = 64  # images: large against the cost of passing a message, small enough 
 COMMIT_SECONDS = 5  # what a killed process may lose; waiting for the disk more often slows the decoding
 
 
+class Done(NamedTuple):
+    """What is on disk already: the hash of the file that was decoded and the checksum of its pixels."""
+
+    sha256: str
+    crc32: int
+
+
 class Item(NamedTuple):
-    """An image to decode; `sha256`: hash of the file whose pixels are on disk already, if any."""
+    """An image to decode, and what an earlier call has `done` of it."""
 
     slot: int
     name: str
-    sha256: str | None
+    done: Done | None
 
 
 class Outcome(NamedTuple):
-    """What became of an image: the hash of its file, and why there are no pixels (empty when they are on disk)."""
+    """What became of an image: the hash of its file, the checksum of its pixels, and why there are none (empty)."""
 
     slot: int
     sha256: str
     reason: str
+    crc32: int = 0
 
 
 def fill(
@@ -54,8 +63,8 @@ def fill(
     """Decode the images `names` (slot -> name in the source) into `folder`/faces.npy, uint8 (slots, size, size, 3).
 
     Yields the outcomes of each chunk as it is done. A journal in the folder lets a second call with the same `key` go
-    on where the first ended: it reads the files again, but decodes only those that are new or changed. UserError when
-    another process is filling the same folder; OSError when the disk is full.
+    on where the first ended: it reads the files again, but decodes only those that are new or changed, or whose pixels
+    are damaged. UserError when another process is filling the same folder; OSError when the disk is full.
     """
     with Journal(folder, key) as journal:
         if not journal.done:
@@ -165,7 +174,9 @@ class Journal:
         if outcomes:
             with self._array.open("rb") as array:
                 os.fsync(array.fileno())
-        self._file.write("".join(f"\n{json.dumps([outcome.slot, outcome.sha256])}" for outcome in outcomes))
+        self._file.write(
+            "".join(f"\n{json.dumps([outcome.slot, outcome.sha256, outcome.crc32])}" for outcome in outcomes)
+        )
         self._file.flush()
         os.fsync(self._file.fileno())
 
@@ -180,12 +191,12 @@ class Journal:
             self._write(self._pending)
 
 
-def _parse(line: str) -> tuple[int, str] | None:
+def _parse(line: str) -> tuple[int, Done] | None:
     try:
-        slot, sha256 = json.loads(line)
-    except ValueError:
+        slot, sha256, crc32 = json.loads(line)
+    except (ValueError, TypeError):
         return None
-    return slot, sha256
+    return slot, Done(sha256, crc32)
 
 
 class _Worker:
@@ -204,15 +215,21 @@ class _Worker:
         except UserError as error:
             return Outcome(item.slot, "", f"cannot be read ({_without_name(error, item.name, self.source.path)})")
         sha256 = hashlib.sha256(data).hexdigest()
-        if sha256 == item.sha256:
-            return Outcome(item.slot, sha256, "")
+        if item.done and sha256 == item.done.sha256 and self._holds(item.slot, item.done.crc32):
+            return Outcome(item.slot, sha256, "", item.done.crc32)
         try:
             pixels = decode(data, self.size)
         except UnreadableImage as error:
             return Outcome(item.slot, sha256, str(error))
         self.array.seek(self.offset + item.slot * pixels.nbytes)
         self.array.write(pixels.data)
-        return Outcome(item.slot, sha256, "")
+        return Outcome(item.slot, sha256, "", checksum(pixels))
+
+    def _holds(self, slot: int, crc32: int) -> bool:
+        """Whether the pixels on disk are those of this checksum."""
+        length = self.size * self.size * 3
+        self.array.seek(self.offset + slot * length)
+        return checksum(np.frombuffer(self.array.read(length), np.uint8)) == crc32
 
 
 def _without_name(error: UserError, name: str, root: Path) -> str:

@@ -21,6 +21,7 @@ def prepare(config: DictConfig) -> None:
     """Read, check and decode."""
     from agegender.data.build import build_pack
     from agegender.data.manifest import read_rows
+    from agegender.data.outside import noted
     from agegender.data.protocols import apply_protocol, fitting
 
     data = plain(config.data)
@@ -30,7 +31,7 @@ def prepare(config: DictConfig) -> None:
         raise UserError(f"data.source is not set: say where {data['title']} is, data.source=/path/to/it")
     source = Path(data["source"])
     console = Console(stderr=True)
-    with console.status(f"reading {data['title']}"):
+    with console.status(f"reading {data['title']}"), noted() as label_files:
         rows, dropped = read_rows(data["name"], source, **data["settings"])
     for reason, names in dropped.items():
         console.print(f"dropped {len(names):,} faces: {reason}, such as {names[0]}", highlight=False)
@@ -47,6 +48,7 @@ def prepare(config: DictConfig) -> None:
         size=data["size"],
         settings=data["settings"],
         allow_missing=data["allow_missing"],
+        label_files=label_files,
         workers=config.workers,
     )
     console.print(summary)

@@ -5,9 +5,10 @@ from pathlib import Path
 import pandas as pd
 
 from agegender.data.labels import group_of_years
+from agegender.data.outside import read_outside
 from agegender.data.readers import Dropped
 from agegender.data.readers import table as tables
-from agegender.data.source import Source, open_source
+from agegender.data.source import Folder, Source, open_source
 from agegender.data.splits import FOLDS, deal_folds, tested_first
 from agegender.errors import UserError
 from agegender.tasks import TASKS
@@ -62,7 +63,7 @@ def _find(source: Source, table: str) -> tuple[Path, bytes]:
     elsewhere = Path(table).expanduser()
     if not elsewhere.is_file():
         raise UserError(f"there is no {table} in {source.path}, nor a file {elsewhere}: correct data.settings.table")
-    return elsewhere, elsewhere.read_bytes()
+    return elsewhere, read_outside(Folder(elsewhere.parent), elsewhere.name)
 
 
 def _check_columns(path: Path, lines: pd.DataFrame) -> None:
