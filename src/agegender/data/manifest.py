@@ -52,11 +52,15 @@ def read_rows(dataset: str, root: Path | str, **options: str | None) -> tuple[pd
 
     `options` are the reader's own: `variant` and `lists` of Adience, `groups` of UTKFace, `labels` of FairFace,
     `variant` of All-Age-Faces, `table` of csv.
-    UserError for an unknown data set, bad data, and an image with a control character in its name.
+    UserError for an unknown data set, bad data, an image with a control character in its name, and where no face is
+    left.
     """
     if dataset not in READERS:
         raise UserError(f"there is no data set '{dataset}': choose from {', '.join(READERS)}")
     rows, dropped = READERS[dataset](Path(root), **options)
+    if rows.empty:
+        reasons = [f"{len(names):,} {reason} (such as {names[0]})" for reason, names in dropped.items()]
+        raise UserError(f"{root} has no face to use: {', '.join(reasons) or 'its lists are empty'}; correct it")
     refuse_control_characters(rows["image"].unique(), root)
     with open_source(Path(root)) as source:
         unnamed = [name for name in source.undecoded() if re.search(SUFFIXES, name.strip("'\""))]

@@ -51,7 +51,8 @@ def none_found(names: Collection[str], source: Source) -> str:
     other = nearest(first, held)
     sentence = f"{source.path} holds none of the {len(names)} images, such as {first}"
     if other is None:
-        return f"{sentence}: is it the right root? It holds {len(held)} files" + (f", such as {held[0]}" * bool(held))
+        files = f"{len(held)} files, such as {held[0]}" if held else "no files"
+        return f"{sentence}: is it the right root? It holds {files}"
     if other.endswith(f"/{first}"):
         inside = other.removesuffix(f"/{first}")
         remedy = f"choose {source.path / inside} as data.source"
@@ -61,7 +62,7 @@ def none_found(names: Collection[str], source: Source) -> str:
         remedy = "choose the folder above it as data.source, or take the folder out of the names"
     else:
         remedy = "give both the same spelling"
-    return f"{sentence}, but {other}: {remedy}"
+    return f"{sentence}, but it holds {other}: {remedy}"
 
 
 def _by_form(names: Iterable[str]) -> dict[str, list[str]]:

@@ -62,7 +62,7 @@ def _read_list(source: Source, fold: int, kind: str, part: str) -> pd.DataFrame:
     text = read_outside(source, name).decode("utf-8-sig", errors="replace")
     lines = pd.Series(text.rstrip().splitlines() or [""], dtype="string")
     pattern = "".join(f" (?P<{label}>{LABELS[label][0]})" for label in labels)
-    table = lines.str.extract(rf"^(?P<face>[^/\s]+/landmark_aligned_face\.\d+\.[^/\s]+){pattern}$")
+    table = lines.str.extract(rf"^(?P<face>[^/\s]+/landmark_aligned_face\.[0-9]+\.[^/\s]+){pattern}$")
     wrong = table["face"].isna().to_numpy(bool)
     if wrong.any():
         number = int(wrong.argmax())

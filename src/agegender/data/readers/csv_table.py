@@ -16,6 +16,7 @@ from agegender.tasks import TASKS
 EXPECTED = "the folder or .zip of the images that the table names"
 LABELS = ("age_years", "age_group", "gender", "score")
 COLUMNS = ("image", "subject", "fold", "split", "age_years", "age_years_sd", "age_group", "gender", "score", "score_sd")
+WHOLE = ("fold", "age_group", "gender")  # columns whose numbers are codes
 SPLITS = ("train", "val", "test")
 
 AGE_GROUPS = {name: group for group, label in enumerate(TASKS["age"].labels) for name in (label, str(group))}
@@ -27,9 +28,9 @@ def read_csv_table(root: Path, *, table: str | None = None) -> tuple[pd.DataFram
 
     Its columns: image (name within the folder or .zip), subject, fold (0..4) or split (train, val, test), age_years
     (0..100) with age_years_sd, age_group (0..7 or a name as in 4-6), gender (m or f, 0 or 1), score (1..5) with
-    score_sd. Only image and one label are needed; an empty field is an unknown label. Other columns are refused, so
-    that a misspelt one is not overlooked. Without fold and split the faces are dealt to five folds
-    (`splits.deal_folds`, within age group and annotated gender).
+    score_sd. A code may be written as 3.0. Only image and one label are needed; an empty field is an unknown label.
+    Other columns are refused, so that a misspelt one is not overlooked. Without fold and split the faces are dealt to
+    five folds (`splits.deal_folds`, within age group and annotated gender).
 
     Columns: image, subject (<NA>: unknown), fold 0..4 (<NA> beside a split), split (text, where the table has it),
     age_group 0..7, age_years (Int64, Float64 where some are fractions), gender (0 m, 1 f), attractiveness (Float64),
@@ -42,6 +43,7 @@ def read_csv_table(root: Path, *, table: str | None = None) -> tuple[pd.DataFram
         path, content = _find(source, table)
     expected = f"columns separated by commas, image and others of {', '.join(COLUMNS[1:])}"
     lines = tables.read_table(path, content, ["image"], expected)
+    lines = lines.assign(**{name: tables.to_whole(lines[name]) for name in WHOLE if name in lines})
     _check_columns(path, lines)
     rows = _rows(path, lines.reindex(columns=list(COLUMNS), fill_value=""))
     rows = rows.drop(columns=[name for name in ("age_years_sd", "attractiveness_sd") if rows[name].isna().all()])

@@ -140,7 +140,7 @@ def _undate(label: str) -> str | None:
     """Return the age label that a spreadsheet has turned into this date; None for anything else."""
     if label in AGES:
         return None
-    words = re.findall(r"[A-Za-z]+|\d+", re.sub(r"[T ]\d+:.*", "", label))
+    words = re.findall(r"[A-Za-z]+|[0-9]+", re.sub(r"[T ][0-9]+:.*", "", label))
     if not all(word.isdigit() or word[:3].lower() in MONTHS for word in words):
         return None
     numbers = [int(word) if word.isdigit() else MONTHS[word[:3].lower()] for word in words]
