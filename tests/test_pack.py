@@ -276,6 +276,15 @@ def test_two_builds_of_one_pack_at_a_time_are_refused(tmp_path, source):
             build(tmp_path / "pack", source, manifest_of(write_faces(source, 2)))
 
 
+@pytest.mark.parametrize("place", ["pictures", "pictures.old", "pictures.partial"])
+def test_a_folder_that_is_no_pack_is_not_replaced_by_one(tmp_path, source, place):
+    (tmp_path / place / "of mine").mkdir(parents=True)
+    (tmp_path / place / "of mine" / "1.png").write_bytes(picture(1))
+    with pytest.raises(UserError, match=rf"{place} is no pack, it holds of mine: name another place with data.pack="):
+        build(tmp_path / "pictures", source, manifest_of(write_faces(source, 2)))
+    assert (tmp_path / place / "of mine" / "1.png").read_bytes() == picture(1)
+
+
 def test_unwritable_place_is_one_sentence(tmp_path, source):
     (tmp_path / "data").write_text("a file where a folder should be")
     with pytest.raises(UserError, match=r"cannot write .*data/pack.partial \(Not a directory\)"):

@@ -90,7 +90,8 @@ def build_pack(
 
     Raises:
         UserError: Images are missing or unreadable (unless `allow_missing`, which drops their rows), there is no image
-            at all, the disk is full or not writable, another process is writing the same pack.
+            at all, the disk is full or not writable, another process is writing the same pack, or its place holds
+            something else.
         KeyboardInterrupt: On Ctrl-C, after a clean stop, with a message that says how to go on.
 
     """
@@ -106,13 +107,15 @@ def build_pack(
     why = _why_made_again(folder, {key: value for key, value in info.items() if key != "source"}, allow_missing)
     if why is not None:
         names = manifest["image"].drop_duplicates().tolist()
-        partial = folder.with_name(f"{folder.name}.partial")
+        partial, old = (folder.with_name(f"{folder.name}.{state}") for state in ("partial", "old"))
         try:
+            for place in (folder, partial, old):
+                _refuse_foreign(place)
             partial.mkdir(parents=True, exist_ok=True)
             faces = _decode(partial, source, names, size, workers or _cores(), progress)
             _report_missing(partial, faces, allow_missing)
             _complete(partial, manifest, faces, info)
-            _replace(folder, partial)
+            _replace(folder, partial, old)
         except OSError as error:
             raise UserError(
                 f"cannot write {error.filename or partial} ({error.strerror}): mend that and run the same command "
@@ -136,6 +139,15 @@ def _why_made_again(folder: Path, expected: Mapping[str, object], allow_missing:
         return why_damaged(folder)
     except OSError as error:
         return f"damaged ({error})"
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """Refuse to put a pack in the place of something else, which would be deleted."""
+    if folder.is_dir():
+        own = {ARRAY, JOURNAL, MANIFEST, INFO, MISSING}
+        others = sorted(path.name for path in folder.iterdir() if path.name not in own and path.name[0] != ".")
+        if others:
+            raise UserError(f"{folder} is no pack, it holds {others[0]}: name another place with data.pack=")
 
 
 def _cores() -> int:
@@ -221,9 +233,8 @@ def _complete(partial: Path, manifest: pd.DataFrame, faces: pd.DataFrame, info: 
     (partial / INFO).write_text(json.dumps(info, indent=2) + "\n", encoding="utf-8")
 
 
-def _replace(folder: Path, partial: Path) -> None:
+def _replace(folder: Path, partial: Path, old: Path) -> None:
     """Put the new pack in the place of the old one, which stays readable to who has it open."""
-    old = folder.with_name(f"{folder.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
         folder.rename(old)
