@@ -1,6 +1,8 @@
 """Small faces to pack, and the calls that pack and open them."""
 
 import io
+import json
+import zlib
 
 import numpy as np
 import pandas as pd
@@ -56,3 +58,22 @@ def build(folder, source, manifest, **changes):
 
 def reopen(folder, **changes):
     return open_pack(folder, **({"dataset": "faces", "size": SIZE, "settings": SETTINGS, "remedy": REMEDY} | changes))
+
+
+def repaint(partial, slot):
+    """Paint over a face of an unfinished pack, and note it in the journal: seen again only if not decoded again."""
+    pixels = np.full((SIZE, SIZE, 3), 77, np.uint8)
+    np.load(partial / "faces.npy", mmap_mode="r+")[slot] = pixels
+    key, *lines = (partial / "journal.jsonl").read_text().split("\n")
+    done = {number: [number, sha256, crc32] for number, sha256, crc32 in map(json.loads, lines)}
+    done[slot][2] = zlib.crc32(pixels.tobytes())
+    (partial / "journal.jsonl").write_text("\n".join([key, *map(json.dumps, done.values())]))
+
+
+def spoil_pixels(folder, slots):
+    """Flip a bit of these faces of a pack, as a disk may; the file keeps its length and its header."""
+    images = np.load(folder / "faces.npy", mmap_mode="r")
+    with (folder / "faces.npy").open("r+b") as file:
+        for slot in slots:
+            file.seek(images.offset + slot * images[0].nbytes + 1000)
+            file.write(bytes([int(images[slot].reshape(-1)[1000]) ^ 1]))

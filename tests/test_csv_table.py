@@ -57,6 +57,28 @@ def test_whole_years_are_integers_and_what_the_table_lacks_is_unknown(tmp_path: 
     assert counted["age_group"].tolist() == [4, 4], "where there is no age group, that of the years"
 
 
+def test_codes_as_pandas_saves_them_beside_an_empty_field_are_read(tmp_path: Path) -> None:
+    saved = ["1.jpg,0.0,0.0,7.0,30.0", "2.jpg,4.0,1.0,,31.5", "3.jpg,1.0,,0.0,"]
+    rows = read(tmp_path, *saved, header="image,fold,gender,age_group,age_years")
+    assert rows["fold"].tolist() == [0, 4, 1]
+    assert rows["gender"].tolist() == [0, 1, pd.NA]
+    assert rows["age_group"].tolist() == [7, pd.NA, 0]
+    for header, value in {"fold": "0.5", "gender": "2.0", "age_group": "1.01"}.items():
+        with pytest.raises(UserError, match=f"line 2: {header} is '{value.removesuffix('.0')}', expected "):
+            read(tmp_path, f"1.jpg,{value},30", header=f"image,{header},age_years")
+
+
+def test_a_table_in_another_encoding_is_told_how_to_be_saved(tmp_path: Path) -> None:
+    lines = ["image,subject,age_years", "1.jpg,Ann,20", "2.jpg,José,21", ""]
+    for encoding in ("latin-1", "utf-16"):
+        write(tmp_path, {"faces.csv": "\n".join(lines).encode(encoding)})
+        shown = 3 if encoding == "latin-1" else 1
+        with pytest.raises(
+            UserError, match=f"faces.csv is not in UTF-8, as line {shown} shows: save it as 'CSV UTF-8'"
+        ):
+            read_csv_table(tmp_path, table="faces.csv")
+
+
 @pytest.mark.parametrize(
     ("header", "line", "message"),
     [

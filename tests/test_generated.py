@@ -1,9 +1,12 @@
 import csv
 import re
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 from sklearn.decomposition import PCA
@@ -16,6 +19,7 @@ from agegender.data.readers.drawn.face import draw_face
 from agegender.data.readers.drawn.traits import draw_nuisance, draw_traits
 from agegender.data.readers.generated import generate, is_generated
 from agegender.errors import UserError
+from test_pack_stopped import wait_for
 
 FACES, USERS, SIZE = 400, 40, 32
 ADIENCE = Path(__file__).parents[2] / "shared" / "data" / "adience" / "folds"
@@ -170,7 +174,7 @@ def test_an_interrupted_run_leaves_nothing_at_root_and_can_be_repeated(
 
     with monkeypatch.context() as patch:
         patch.setattr(Image.Image, "save", full_disk)
-        with pytest.raises(OSError, match="no space"):
+        with pytest.raises(UserError, match=r"cannot write .*set.partial \(no space left\): mend that and run"):
             generate(tmp_path / "set", faces=10, users=5, size=24, workers=1, progress=False)
     assert not (tmp_path / "set").exists()
     (tmp_path / "set").mkdir()  # empty: may be filled
@@ -203,3 +207,21 @@ def test_labels_can_be_learned_but_not_perfectly(
     correct = model.fit(images[~test], truth[~test]).predict(images[test]) == truth[test]
     majority = np.bincount(truth[test]).max() / test.sum()
     assert max(low, majority + 0.05) < correct.mean() < high
+
+
+def test_a_drawing_that_was_killed_leaves_no_process_and_is_drawn_by_the_same_command(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from agegender.data.readers.generated import generate\n"
+        "if __name__ == '__main__': generate(Path(sys.argv[1]), faces=3000, users=5, workers=2, progress=False)"
+    )
+    (tmp_path / "draw.py").write_text(code)
+    drawing = subprocess.Popen([sys.executable, str(tmp_path / "draw.py"), str(tmp_path / "set")])
+    wait_for(lambda: any((tmp_path / "set.partial/aligned").rglob("*.jpg")))
+    workers = psutil.Process(drawing.pid).children(recursive=True)
+    drawing.kill()
+    drawing.wait()
+    assert workers
+    wait_for(lambda: not any(worker.is_running() and worker.status() != "zombie" for worker in workers))
+    assert not (tmp_path / "set").exists()
+    generate(tmp_path / "set", faces=10, users=5, size=24, workers=1, progress=False)
+    assert len(list((tmp_path / "set").rglob("*.jpg"))) == 10

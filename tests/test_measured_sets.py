@@ -193,6 +193,27 @@ def test_all_age_faces_are_annotated_by_their_serials(tmp_path: Path) -> None:
         read_all_age_faces(write(tmp_path / "empty", {"readme.txt": b"x"}))
 
 
+@pytest.mark.usefixtures("hydra")
+def test_all_age_faces_as_published_spell_a_folder_otherwise_and_what_is_read_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    serials = [0, 7380, 7381, 13321]
+    root = all_age_faces(all_age_faces(tmp_path / "set", serials, "aglined faces"), serials, "original images")
+    genders = {f"{serial:05}A{2 + serial % 79:02}.jpg": int(serial > 7380) for serial in serials}
+    lines = [f"{name} {gender}" for name, gender in genders.items()]
+    write(root, {"image sets/train.txt": lines[:3], "image sets/val_.txt": lines[3:], "image sets/other.txt": ["?"]})
+    rows, _ = read_all_age_faces(root)
+    assert rows["image"].tolist() == [f"aglined faces/{name}" for name in genders]
+    write(root, {f"{folder}/{name}": picture(7) for folder in ("aglined faces", "original images") for name in genders})
+    words = ["data=all_age_faces", "data.size=16", f"data.source='{root}'", f"paths.data='{tmp_path}'", "workers=1"]
+    for variant, folder in {"auto": "aglined faces", "original": "original images"}.items():
+        prepare(compose("prepare", overrides=[*words, f"data.settings.variant={variant}"]))
+        assert f"4 faces in {root}/{folder}\n" in capsys.readouterr().err
+    write(root, {"image sets/val_.txt": [f"{name} {1 - gender}" for name, gender in genders.items()]})
+    with pytest.raises(UserError, match=r"val_.txt line 1 is '00000A02.jpg 1', where serials are annotated 0 \(female"):
+        read_all_age_faces(root)
+
+
 def test_years_and_scores_are_of_the_types_that_the_manifest_promises(tmp_path: Path) -> None:
     sets = {
         "chalearn16": chalearn(tmp_path / "c", 16, AGES),

@@ -15,7 +15,7 @@ from rich.console import Console
 from agegender.data.images import decode
 from agegender.data.manifest import digest
 from agegender.errors import UserError
-from packed_faces import REMEDY, SETTINGS, SIZE, build, manifest_of, picture, reopen, write_faces
+from packed_faces import REMEDY, SETTINGS, SIZE, build, manifest_of, picture, reopen, repaint, write_faces
 
 
 @pytest.fixture
@@ -127,6 +127,12 @@ def shorten_array(root):
     os.truncate(root / "pack/faces.npy", 5000)
 
 
+def cut_header(root):
+    with (root / "pack/faces.npy").open("r+b") as file:
+        file.seek(60)
+        file.write(b"(" * 9)
+
+
 def shrink_array(root):
     np.save(root / "pack/faces.npy", np.zeros((9, SIZE, SIZE, 3), np.uint8))
 
@@ -138,6 +144,10 @@ DAMAGE = {
     shrink_array: r"faces.npy is uint8 \(9, 24, 24, 3\)",
     lambda root: (root / "pack/manifest.csv").unlink(): "damaged .*manifest.csv",
     lambda root: (root / "pack/pack.json").write_text("{"): "damaged",
+    lambda root: (root / "pack/pack.json").write_text("[1]"): "damaged .*pack.json is not the record of a pack",
+    lambda root: (root / "pack/pack.json").write_text("{}"): "damaged .*pack.json is not the record of a pack",
+    lambda root: os.truncate(root / "pack/faces.npy", 0): "damaged .*faces.npy is empty or no array",
+    cut_header: "damaged .*faces.npy is empty or no array",
     lambda root: (root / "pack/pack.json").unlink(): "there is no pack in",
 }
 
@@ -203,13 +213,14 @@ def test_mended_copy_is_finished_without_decoding_again(tmp_path, source):
     spoil(source, names)
     with pytest.raises(UserError):
         build(tmp_path / "pack", source, manifest_of(names))
-    np.load(tmp_path / "pack.partial/faces.npy", mmap_mode="r+")[2] = 77  # seen again only if it is not decoded again
+    repaint(tmp_path / "pack.partial", 2)
+    np.load(tmp_path / "pack.partial/faces.npy", mmap_mode="r+")[8] = 0  # damaged, as the journal knows
     write_faces(source, 9)
     (source / names[3]).write_bytes(picture(99))
     build(tmp_path / "pack", source, manifest_of(names))
     images = reopen(tmp_path / "pack").images
     assert (images[2] == 77).all()
-    for slot in (0, 1, 3, 4, 8):
+    for slot in (0, 1, 3, 4, 8):  # new, changed or damaged
         np.testing.assert_array_equal(images[slot], decode((source / names[slot]).read_bytes(), SIZE))
 
 
@@ -263,6 +274,15 @@ def test_two_builds_of_one_pack_at_a_time_are_refused(tmp_path, source):
         fcntl.flock(journal, fcntl.LOCK_EX)
         with pytest.raises(UserError, match=r"another process is writing .*pack.partial"):
             build(tmp_path / "pack", source, manifest_of(write_faces(source, 2)))
+
+
+@pytest.mark.parametrize("place", ["pictures", "pictures.old", "pictures.partial"])
+def test_a_folder_that_is_no_pack_is_not_replaced_by_one(tmp_path, source, place):
+    (tmp_path / place / "of mine").mkdir(parents=True)
+    (tmp_path / place / "of mine" / "1.png").write_bytes(picture(1))
+    with pytest.raises(UserError, match=rf"{place} is no pack, it holds of mine: name another place with data.pack="):
+        build(tmp_path / "pictures", source, manifest_of(write_faces(source, 2)))
+    assert (tmp_path / place / "of mine" / "1.png").read_bytes() == picture(1)
 
 
 def test_unwritable_place_is_one_sentence(tmp_path, source):

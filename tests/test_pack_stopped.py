@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from agegender.data.images import decode
-from packed_faces import SIZE, build, manifest_of, picture, reopen
+from packed_faces import SIZE, build, manifest_of, picture, reopen, repaint
 
 SCRIPT = """
 import sys
@@ -107,7 +107,7 @@ def test_stopped_build_goes_on_where_it_was(tmp_path, script, stop):
         assert status == 1 and "Traceback" not in said
         assert f"of 600 images, which are kept in {partial}: run the same command again to go on" in said
 
-    np.load(partial / "faces.npy", mmap_mode="r+")[done[0]] = 77  # seen again only if it is not decoded again
+    repaint(partial, done[0])
     names = pd.read_csv(tmp_path / "manifest.csv")["image"]
     build(tmp_path / "pack", tmp_path / "source", manifest_of(names.tolist()), workers=2)
     images = reopen(tmp_path / "pack").images

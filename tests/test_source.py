@@ -273,7 +273,14 @@ def test_links_and_files_that_lead_nowhere_are_named(tmp_path: Path, target: str
 
 
 @on_linux
-def test_name_in_another_encoding_does_not_end_in_a_traceback(tmp_path: Path) -> None:
-    (tmp_path / os.fsdecode(b"B\xfccher.txt")).write_bytes(b"x")
+def test_a_name_in_another_encoding_is_kept_apart_and_seen_when_it_changes(tmp_path: Path) -> None:
+    folder(tmp_path, FACES)
+    (tmp_path / os.fsdecode(b"part1/B\xfccher.jpg")).write_bytes(b"x")
     with open_source(tmp_path) as opened:
-        assert len(opened.fingerprint()) == 64
+        assert opened.names() == list(FACES)
+        assert opened.undecoded() == ["'part1/B\\udcfccher.jpg'"]
+        before = opened.fingerprint()
+        (tmp_path / os.fsdecode(b"part1/B\xfccher.jpg")).write_bytes(b"xx")
+        assert opened.fingerprint() != before
+    with open_source(pack(tmp_path / "faces.zip", FACES)) as opened:
+        assert opened.undecoded() == []

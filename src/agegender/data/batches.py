@@ -1,6 +1,5 @@
 """Batches straight from the pack: which faces, in which order, seen how: a function of the seed and the step alone."""
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, get_worker_in
 
 from agegender.data.augment import Augmentation, random_contrast, random_crops, resize
 from agegender.data.looks import View
+from agegender.data.pixels import CHECKSUM, inode, read, refuse_damaged
 from agegender.data.preprocessing import STANDARDIZE, Preprocessing
 from agegender.heads.head import NO_LABEL
 from agegender.tasks import get_task
@@ -91,39 +91,22 @@ class Faces:
         if isinstance(self.images, np.memmap):
             if inode(self.images) != self.mapped:
                 raise OSError(f"{self.images.filename} was made anew since this run began: start the run again")
+            self.check(rows)
             return torch.from_numpy(read(self.images, slots))
         return torch.from_numpy(self.images[slots])
+
+    def check(self, rows: npt.NDArray[np.int64] | slice = slice(None)) -> None:
+        """Refuse, with a UserError, these rows (all) where pixels on the disk are not those that were packed.
+
+        A pack made before there were checksums has nothing to compare with.
+        """
+        if isinstance(self.images, np.memmap) and CHECKSUM in self.table:
+            refuse_damaged(self.images, self.slots[rows], self.table[CHECKSUM].to_numpy(np.int64)[rows])
 
     def batch(self, images: Tensor, rows: npt.NDArray[np.int64]) -> Batch:
         index = torch.from_numpy(rows)
         labels, sigmas = ({task: x[index] for task, x in each.items()} for each in (self.labels, self.sigmas))
         return {"images": images, "labels": labels, "sigmas": sigmas, "rows": index}
-
-
-def inode(images: npt.NDArray[np.uint8] | Tensor) -> tuple[int, int] | None:
-    """Which file a mapped pack is, whatever takes its name later."""
-    if isinstance(images, np.memmap) and images.filename is not None:
-        status = Path(images.filename).stat()
-        return status.st_dev, status.st_ino
-    return None
-
-
-def read(images: np.memmap[Any, np.dtype[np.uint8]], slots: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
-    """Read these faces out of the mapped file, each as one piece; OSError where it ends too early.
-
-    Touched through the map, each face that is not in memory yet makes the system read far more than it around it.
-    """
-    faces = np.empty((len(slots), *images.shape[1:]), np.uint8)
-    assert images.filename is not None
-    with Path(images.filename).open("rb", buffering=0) as file:
-        for face, slot in zip(faces, slots.tolist(), strict=True):
-            left, start = memoryview(face.reshape(-1)), images.offset + slot * face.nbytes
-            while left:  # a network's file system may answer with less than was asked for
-                count = os.preadv(file.fileno(), [left], start)
-                if count == 0:
-                    raise OSError(f"{images.filename} ends within face {slot}")
-                left, start = left[count:], start + count
-    return faces
 
 
 class TrainingBatches(IterableDataset[Batch]):

@@ -10,7 +10,9 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -22,16 +24,22 @@ from rich.text import Text
 
 from agegender.data.fill import ARRAY, JOURNAL, Outcome, compact, fill
 from agegender.data.manifest import digest
-from agegender.data.pack import FORMAT, INFO, MANIFEST, MISSING, file_hash, key_of, read_info, why_stale
+from agegender.data.names import locate, nearest, none_found
+from agegender.data.pack import FORMAT, INFO, MANIFEST, MISSING, file_hash, key_of, read_info, why_damaged, why_stale
+from agegender.data.pixels import CHECKSUM
 from agegender.data.source import open_source
 from agegender.errors import UserError
 
 ABSENT = "not in the source"
+SAID = 3  # images without pixels that a message names
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What `build_pack` did; print it with rich. `dropped`: rows by the reason why their image is not in the pack."""
+    """What `build_pack` did; print it with rich.
+
+    `dropped`: rows by the reason why their image is not in the pack. `replaced`: what was wrong with an older pack.
+    """
 
     folder: Path
     digest: str
@@ -40,6 +48,7 @@ class Summary:
     dropped: dict[str, int]
     seconds: float
     up_to_date: bool
+    replaced: str | None = None
 
     @property
     def images_per_second(self) -> float:
@@ -53,6 +62,8 @@ class Summary:
         table.add_row("distinct images", f"{self.images:,}")
         for reason, count in self.dropped.items():
             table.add_row(f"faces dropped: {reason}", f"{count:,}")
+        if self.replaced:
+            table.add_row("made again, it was", self.replaced)
         table.add_row("time", "none: it was up to date" if self.up_to_date else speed)
         table.add_row("digest", self.digest[:16])
         return table
@@ -67,41 +78,44 @@ def build_pack(
     size: int,
     settings: Mapping[str, object],
     allow_missing: bool,
+    label_files: Mapping[str, str] = MappingProxyType({}),
     workers: int | None = None,
     progress: bool = True,
 ) -> Summary:
     """Decode the images of a manifest at `size` pixels into the pack `folder`, with `workers` processes (all cores).
 
     The work is done in `folder`.partial, which a later call continues, and takes the place of an older pack only when
-    it is complete; a pack that is up to date is left as it is. `settings` are JSON values: what `manifest` was read
-    with.
+    it is complete; a pack that is up to date, all its pixels included, is left as it is. `settings` are JSON values:
+    what `manifest` was read with. `label_files` are those read besides the source (`outside.noted`).
 
     Raises:
         UserError: Images are missing or unreadable (unless `allow_missing`, which drops their rows), there is no image
-            at all, the disk is full or not writable, another process is writing the same pack.
+            at all, the disk is full or not writable, another process is writing the same pack, or its place holds
+            something else.
         KeyboardInterrupt: On Ctrl-C, after a clean stop, with a message that says how to go on.
 
     """
-    started = time.perf_counter()
+    started, existed = time.perf_counter(), folder.exists()
     with open_source(source) as opened:
         info: dict[str, Any] = {
             **key_of(dataset, size, settings),
             "source": str(source.expanduser().resolve()),
             "fingerprint": opened.fingerprint(),
             "requested": hashlib.sha256(manifest.to_csv(index=False).encode()).hexdigest(),
+            "label_files": dict(label_files),
         }
-        present = set(opened.names())
-    expected = {key: value for key, value in info.items() if key != "source"}
-    up_to_date = why_stale(folder, expected) is None and (allow_missing or not read_info(folder)["missing"])
-    if not up_to_date:
+    why = _why_made_again(folder, {key: value for key, value in info.items() if key != "source"}, allow_missing)
+    if why is not None:
         names = manifest["image"].drop_duplicates().tolist()
-        partial = folder.with_name(f"{folder.name}.partial")
+        partial, old = (folder.with_name(f"{folder.name}.{state}") for state in ("partial", "old"))
         try:
+            for place in (folder, partial, old):
+                _refuse_foreign(place)
             partial.mkdir(parents=True, exist_ok=True)
-            faces = _decode(partial, source, names, present, size, workers or _cores(), progress)
+            faces = _decode(partial, source, names, size, workers or _cores(), progress)
             _report_missing(partial, faces, allow_missing)
             _complete(partial, manifest, faces, info)
-            _replace(folder, partial)
+            _replace(folder, partial, old)
         except OSError as error:
             raise UserError(
                 f"cannot write {error.filename or partial} ({error.strerror}): mend that and run the same command "
@@ -109,7 +123,31 @@ def build_pack(
             ) from error
     info = read_info(folder)
     seconds = time.perf_counter() - started
-    return Summary(folder, info["digest"], info["rows"], info["images"], info["dropped"], seconds, up_to_date)
+    replaced = why if existed else None
+    return Summary(
+        folder, info["digest"], info["rows"], info["images"], info["dropped"], seconds, why is None, replaced
+    )
+
+
+def _why_made_again(folder: Path, expected: Mapping[str, object], allow_missing: bool) -> str | None:
+    """Return why a pack is not up to date; None when it is."""
+    if (why := why_stale(folder, expected)) is not None:
+        return why
+    if read_info(folder)["missing"] and not allow_missing:
+        return "made without the faces that are missing"
+    try:
+        return why_damaged(folder)
+    except OSError as error:
+        return f"damaged ({error})"
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """Refuse to put a pack in the place of something else, which would be deleted."""
+    if folder.is_dir():
+        own = {ARRAY, JOURNAL, MANIFEST, INFO, MISSING}
+        others = sorted(path.name for path in folder.iterdir() if path.name not in own and path.name[0] != ".")
+        if others:
+            raise UserError(f"{folder} is no pack, it holds {others[0]}: name another place with data.pack=")
 
 
 def _cores() -> int:
@@ -121,14 +159,15 @@ class _Speed(ProgressColumn):
         return Text(f"{task.speed or 0:,.0f} images/s")
 
 
-def _decode(
-    partial: Path, source: Path, names: list[str], present: set[str], size: int, workers: int, progress: bool
-) -> pd.DataFrame:
-    """Fill the array with a progress bar; return per distinct image, in the order of slots: image, sha256, reason."""
-    wanted = {slot: name for slot, name in enumerate(names) if name in present}
-    if not wanted:
-        raise UserError(f"{source} holds none of the {len(names)} images, such as {names[0]}: is it the right root?")
-    plan = {"format": FORMAT, "size": size, "pillow": PIL.__version__, "names": names}
+def _decode(partial: Path, source: Path, names: list[str], size: int, workers: int, progress: bool) -> pd.DataFrame:
+    """Fill the array with a progress bar; return an `Outcome` and the image per distinct image, in order of slots."""
+    with open_source(source) as opened:
+        held = locate(names, opened.names())
+        if not held:
+            raise UserError(none_found(names, opened))
+        absent = {name: _absent(name, opened.names()) for name in islice((n for n in names if n not in held), SAID)}
+    wanted = {slot: held[name] for slot, name in enumerate(names) if name in held}
+    plan = {"format": FORMAT, "size": size, "pillow": PIL.__version__, "names": names, "checksum": CHECKSUM}
     key = hashlib.sha256(json.dumps(plan).encode()).hexdigest()
     outcomes: dict[int, Outcome] = {}
     columns = (TextColumn("decoding"), BarColumn(), MofNCompleteColumn(), _Speed(), TimeRemainingColumn())
@@ -147,8 +186,13 @@ def _decode(
             f"a decoding process died at {len(outcomes)} of {len(wanted)} images, perhaps for lack of memory: "
             "run the same command again to go on"
         ) from error
-    everything = [outcomes.get(slot, Outcome(slot, "", ABSENT)) for slot in range(len(names))]
+    everything = [outcomes.get(slot, Outcome(slot, "", absent.get(name, ABSENT))) for slot, name in enumerate(names)]
     return pd.DataFrame(everything, columns=list(Outcome._fields)).assign(image=names)
+
+
+def _absent(name: str, held: list[str]) -> str:
+    other = nearest(name, held)
+    return f"{ABSENT} (nearest is {other})" if other else ABSENT
 
 
 def _report_missing(partial: Path, faces: pd.DataFrame, allow_missing: bool) -> None:
@@ -159,7 +203,7 @@ def _report_missing(partial: Path, faces: pd.DataFrame, allow_missing: bool) -> 
         return
     lost.to_csv(partial / MISSING, index=False)
     if not allow_missing or len(lost) == len(faces):
-        first = "; ".join(f"{name}: {reason}" for name, reason in lost.head(3).to_numpy())
+        first = "; ".join(f"{name}: {reason}" for name, reason in lost.head(SAID).to_numpy())
         raise UserError(
             f"{len(lost)} of {len(faces)} images are missing or unreadable ({first}; all in {partial / MISSING}): "
             "complete the copy or replace the files, or go on without them with data.allow_missing=true"
@@ -173,7 +217,7 @@ def _complete(partial: Path, manifest: pd.DataFrame, faces: pd.DataFrame, info: 
     compact(partial / ARRAY, kept["slot"].tolist())
     by_image = kept.assign(slot=range(len(kept))).set_index("image")
     rows = manifest[manifest["image"].isin(by_image.index)].reset_index(drop=True)
-    rows = rows.assign(**{name: rows["image"].map(by_image[name]) for name in ("sha256", "slot")})
+    rows = rows.assign(**{name: rows["image"].map(by_image[name]) for name in ("sha256", "slot", CHECKSUM)})
     rows.to_csv(partial / MANIFEST, index=False, lineterminator="\n")
     kinds = lost.set_index("image")["reason"].str.split(" (", regex=False).str[0]  # without what a library said
     info |= {
@@ -189,9 +233,8 @@ def _complete(partial: Path, manifest: pd.DataFrame, faces: pd.DataFrame, info: 
     (partial / INFO).write_text(json.dumps(info, indent=2) + "\n", encoding="utf-8")
 
 
-def _replace(folder: Path, partial: Path) -> None:
+def _replace(folder: Path, partial: Path, old: Path) -> None:
     """Put the new pack in the place of the old one, which stays readable to who has it open."""
-    old = folder.with_name(f"{folder.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
         folder.rename(old)

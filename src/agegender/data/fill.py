@@ -9,14 +9,10 @@ import fcntl
 import hashlib
 import json
 import os
-import signal
-import threading
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
-from contextlib import contextmanager
-from itertools import islice
-from multiprocessing import get_context, parent_process
+from collections.abc import Generator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -24,6 +20,8 @@ from typing import NamedTuple, Self
 import numpy as np
 
 from agegender.data.images import UnreadableImage, decode
+from agegender.data.pixels import checksum
+from agegender.data.pool import completed
 from agegender.data.source import open_source
 from agegender.errors import UserError
 
@@ -32,20 +30,28 @@ CHUNK = 64  # images: large against the cost of passing a message, small enough 
 COMMIT_SECONDS = 5  # what a killed process may lose; waiting for the disk more often slows the decoding
 
 
+class Done(NamedTuple):
+    """What is on disk already: the hash of the file that was decoded and the checksum of its pixels."""
+
+    sha256: str
+    crc32: int
+
+
 class Item(NamedTuple):
-    """An image to decode; `sha256`: hash of the file whose pixels are on disk already, if any."""
+    """An image to decode, and what an earlier call has `done` of it."""
 
     slot: int
     name: str
-    sha256: str | None
+    done: Done | None
 
 
 class Outcome(NamedTuple):
-    """What became of an image: the hash of its file, and why there are no pixels (empty when they are on disk)."""
+    """What became of an image: the hash of its file, the checksum of its pixels, and why there are none (empty)."""
 
     slot: int
     sha256: str
     reason: str
+    crc32: int = 0
 
 
 def fill(
@@ -54,8 +60,8 @@ def fill(
     """Decode the images `names` (slot -> name in the source) into `folder`/faces.npy, uint8 (slots, size, size, 3).
 
     Yields the outcomes of each chunk as it is done. A journal in the folder lets a second call with the same `key` go
-    on where the first ended: it reads the files again, but decodes only those that are new or changed. UserError when
-    another process is filling the same folder; OSError when the disk is full.
+    on where the first ended: it reads the files again, but decodes only those that are new or changed, or whose pixels
+    are damaged. UserError when another process is filling the same folder; OSError when the disk is full.
     """
     with Journal(folder, key) as journal:
         if not journal.done:
@@ -63,51 +69,10 @@ def fill(
             np.lib.format.open_memmap(folder / ARRAY, "w+", np.uint8, (slots, size, size, 3))
         items = [Item(slot, name, journal.done.get(slot)) for slot, name in names.items()]
         chunks = [items[start : start + CHUNK] for start in range(0, len(items), CHUNK)]
-        initial = (source, folder / ARRAY, size)
-        pool = ProcessPoolExecutor(min(workers, len(chunks)), get_context("spawn"), _start_worker, initial)
-        try:
-            for outcomes in _completed(pool, iter(chunks), in_flight=2 * workers):
+        with closing(completed(_fill_chunk, chunks, workers, _start_worker, source, folder / ARRAY, size)) as results:
+            for outcomes in results:
                 journal.record(outcomes)
                 yield outcomes
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def _completed(pool: ProcessPoolExecutor, chunks: Iterator[Sequence[Item]], in_flight: int) -> Iterator[list[Outcome]]:
-    """Yield each chunk's outcomes as it is done, with never more than `in_flight` chunks handed out."""
-    waiting = {_submit(pool, chunk) for chunk in islice(chunks, in_flight)}
-    while waiting:
-        done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-        waiting |= {_submit(pool, chunk) for chunk in islice(chunks, len(done))}
-        for future in done:
-            yield future.result()
-
-
-def _submit(pool: ProcessPoolExecutor, chunk: Sequence[Item]) -> Future[list[Outcome]]:
-    """Submit a chunk, for which the pool may start a process."""
-    with _interrupt_held():
-        return pool.submit(_fill_chunk, chunk)
-
-
-@contextmanager
-def _interrupt_held() -> Iterator[None]:
-    """Hold Ctrl-C back: in this process to the end of the block, in processes started in it for good.
-
-    They inherit the blocked signal, so that stopping is the parent's affair; and a parent that is interrupted while it
-    starts one leaves a process that dies with a traceback.
-    """
-    held: list[int] = []
-    main = threading.current_thread() is threading.main_thread()  # the only one that may set a handler
-    handler = signal.signal(signal.SIGINT, lambda number, _: held.append(number)) if main else None
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-        if main:
-            signal.signal(signal.SIGINT, handler)
-    if held:
-        raise KeyboardInterrupt
 
 
 def compact(array: Path, slots: list[int]) -> None:
@@ -165,7 +130,9 @@ class Journal:
         if outcomes:
             with self._array.open("rb") as array:
                 os.fsync(array.fileno())
-        self._file.write("".join(f"\n{json.dumps([outcome.slot, outcome.sha256])}" for outcome in outcomes))
+        self._file.write(
+            "".join(f"\n{json.dumps([outcome.slot, outcome.sha256, outcome.crc32])}" for outcome in outcomes)
+        )
         self._file.flush()
         os.fsync(self._file.fileno())
 
@@ -180,12 +147,12 @@ class Journal:
             self._write(self._pending)
 
 
-def _parse(line: str) -> tuple[int, str] | None:
+def _parse(line: str) -> tuple[int, Done] | None:
     try:
-        slot, sha256 = json.loads(line)
-    except ValueError:
+        slot, sha256, crc32 = json.loads(line)
+    except (ValueError, TypeError):
         return None
-    return slot, sha256
+    return slot, Done(sha256, crc32)
 
 
 class _Worker:
@@ -204,15 +171,21 @@ class _Worker:
         except UserError as error:
             return Outcome(item.slot, "", f"cannot be read ({_without_name(error, item.name, self.source.path)})")
         sha256 = hashlib.sha256(data).hexdigest()
-        if sha256 == item.sha256:
-            return Outcome(item.slot, sha256, "")
+        if item.done and sha256 == item.done.sha256 and self._holds(item.slot, item.done.crc32):
+            return Outcome(item.slot, sha256, "", item.done.crc32)
         try:
             pixels = decode(data, self.size)
         except UnreadableImage as error:
             return Outcome(item.slot, sha256, str(error))
         self.array.seek(self.offset + item.slot * pixels.nbytes)
         self.array.write(pixels.data)
-        return Outcome(item.slot, sha256, "")
+        return Outcome(item.slot, sha256, "", checksum(pixels))
+
+    def _holds(self, slot: int, crc32: int) -> bool:
+        """Whether the pixels on disk are those of this checksum."""
+        length = self.size * self.size * 3
+        self.array.seek(self.offset + slot * length)
+        return checksum(np.frombuffer(self.array.read(length), np.uint8)) == crc32
 
 
 def _without_name(error: UserError, name: str, root: Path) -> str:
@@ -228,16 +201,7 @@ _worker: _Worker
 
 def _start_worker(source: Path, array: Path, size: int) -> None:
     global _worker
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     _worker = _Worker(source, array, size)
-
-
-def _end_with_parent() -> None:
-    """Leave when the parent is killed: the pool's processes would otherwise wait for work forever."""
-    parent = parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
 
 
 def _fill_chunk(items: Sequence[Item]) -> list[Outcome]:

@@ -50,7 +50,7 @@ def group_around_label(labels: pd.Series) -> pd.Series:
     '(25, 23)', 72 faces of fold 0, is a slip for '(25, 32)': LMTCNN's `datapreparation.py` and Levi and Hassner's
     `create_train_val_txt_files.py` mean to correct it, but look for '(25 23)'.
     """
-    bounds = labels.replace("(25, 23)", "(25, 32)").str.extract(r"^\(?(\d+)(?:, (\d+)\))?$").astype("Int64")
+    bounds = labels.replace("(25, 23)", "(25, 32)").str.extract(r"^\(?([0-9]+)(?:, ([0-9]+)\))?$").astype("Int64")
     low = group_of_years(bounds[0], "exact")
     high = group_of_years(bounds[1].fillna(bounds[0]), "exact")
     return low.where((low == high).fillna(False))

@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 
+from agegender.data.names import locate, nearest, refuse_control_characters
 from agegender.data.pack import FRACTIONS, INTEGERS
 from agegender.data.protocols import apply_protocol
 from agegender.data.readers import Dropped
@@ -21,6 +23,7 @@ from agegender.data.readers.morph2 import read_morph2
 from agegender.data.readers.scut_fbp5500 import read_scut_fbp5500
 from agegender.data.readers.utkface import read_utkface
 from agegender.data.source import Source, open_source
+from agegender.data.splits import SUFFIXES
 from agegender.errors import UserError
 
 # A data set's reader: root and its own options -> all rows, and what was dropped and why.
@@ -49,11 +52,19 @@ def read_rows(dataset: str, root: Path | str, **options: str | None) -> tuple[pd
 
     `options` are the reader's own: `variant` and `lists` of Adience, `groups` of UTKFace, `labels` of FairFace,
     `variant` of All-Age-Faces, `table` of csv.
-    UserError for an unknown data set or bad data.
+    UserError for an unknown data set, bad data, an image with a control character in its name, and where no face is
+    left.
     """
     if dataset not in READERS:
         raise UserError(f"there is no data set '{dataset}': choose from {', '.join(READERS)}")
-    return READERS[dataset](Path(root), **options)
+    rows, dropped = READERS[dataset](Path(root), **options)
+    if rows.empty:
+        reasons = [f"{len(names):,} {reason} (such as {names[0]})" for reason, names in dropped.items()]
+        raise UserError(f"{root} has no face to use: {', '.join(reasons) or 'its lists are empty'}; correct it")
+    refuse_control_characters(rows["image"].unique(), root)
+    with open_source(Path(root)) as source:
+        unnamed = [name for name in source.undecoded() if re.search(SUFFIXES, name.strip("'\""))]
+    return rows, dropped | ({"file name that is not UTF-8": unnamed} if unnamed else {})
 
 
 def read_manifest(
@@ -85,18 +96,21 @@ def read_manifest(
     if require_images:
         with open_source(Path(root)) as source:
             missing = missing_images(rows, source)
+            near = nearest(missing[0], source.names()) if missing else None
         if missing:
             raise UserError(
                 f"{len(missing)} of {rows['image'].nunique()} images are missing under {root}, the first is "
-                f"{missing[0]}: complete the copy, or use what is there with data.allow_missing=true"
+                f"{missing[0]}{f' (nearest is {near})' if near else ''}: complete the copy, or use what is there with "
+                "data.allow_missing=true"
             )
     return rows
 
 
 def missing_images(rows: pd.DataFrame, source: Source) -> list[str]:
     """Return the images of a manifest that the source does not hold, each once, in the manifest's order."""
-    images = rows["image"].drop_duplicates()
-    return images[~images.isin(source.names())].tolist()
+    images = rows["image"].drop_duplicates().tolist()
+    found = locate(images, source.names())
+    return [image for image in images if image not in found]
 
 
 def digest(rows: pd.DataFrame, **extra: object) -> str:

@@ -1,7 +1,8 @@
 """The pack: every distinct image of a manifest, decoded once into one uint8 array on disk.
 
 A folder with `faces.npy` (uint8, `numpy.load(..., mmap_mode="r")` opens it), `manifest.csv` (one row per face; `slot`
-is its image's index in the array), `pack.json` (what it was made from) and, where images are missing, `missing.csv`.
+is its image's index in the array, `crc32` the checksum of its pixels there), `pack.json` (what it was made from) and,
+where images are missing, `missing.csv`.
 """
 
 import hashlib
@@ -9,6 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from agegender.data.fill import ARRAY
+from agegender.data.outside import changed
+from agegender.data.pixels import CHECKSUM, Mapped, damaged
 from agegender.data.source import open_source
 from agegender.errors import UserError
 
@@ -23,6 +27,14 @@ FORMAT = 1  # of the folder; part of every digest
 MANIFEST, INFO, MISSING = "manifest.csv", "pack.json", "missing.csv"
 INTEGERS = ("fold", "age_group", "age_years", "age_decades", "gender")  # age_years: where all of them are whole
 FRACTIONS = ("age_years_sd", "attractiveness", "attractiveness_sd")
+# What pack.json always holds, and how it is said that what a pack was made from has changed since.
+NEEDED = {"source", "fingerprint", "rows", "images", "size", "missing", "dropped", "digest", "manifest_sha256"}
+CHANGED = {
+    "fingerprint": "its source has changed",
+    "requested": "its labels have changed",
+    "label_files": "its label files have changed",
+}
+OLDER = "made by an older version, which kept no checksums of pixels and of label files"
 
 
 @dataclass(frozen=True)
@@ -30,7 +42,8 @@ class Pack:
     """An opened pack.
 
     `images`: uint8 (N, size, size, 3), RGB, a read-only memory map. `manifest`: the kept rows, with the sha256 of each
-    image's file and its `slot`, 0..N-1. `digest`: of the data, another one for another size. `info`: pack.json.
+    image's file, its `slot`, 0..N-1, and its `crc32`. `digest`: of the data, another one for another size. `info`:
+    pack.json.
     """
 
     images: npt.NDArray[np.uint8]
@@ -51,20 +64,33 @@ def open_pack(
     """Open a pack, checking that it is whole and is what `dataset`, `size` and `settings` ask for.
 
     Also checked is that the source has not changed since: `source` or, where that is not given, the recorded one if it
-    is still there. UserError when there is no pack or it is stale, saying why and ending with `remedy`.
+    is still there; and that label files outside it hold what they held, those that are still there. The pixels are
+    checked where they are read (`pixels`). UserError when there is no pack or it is stale, saying why and ending with
+    `remedy`.
     """
     if not (folder / INFO).is_file():
         raise UserError(f"there is no pack in {folder}: make it with: {remedy}")
     expected = key_of(dataset, size, settings)
-    why = why_stale(folder, expected)
-    if why is None:
-        info = read_info(folder)
-        if source is not None or Path(info["source"]).exists():
-            with open_source(source or Path(info["source"])) as opened:
-                why = why_stale(folder, {"fingerprint": opened.fingerprint()})
+    why = why_stale(folder, expected) or _why_outdated(folder, source)
     if why is not None:
         raise UserError(f"the pack {folder} is stale, {why}: make it again with: {remedy}")
-    return Pack(_map_images(folder), _read_rows(folder), info["digest"], info)
+    info = read_info(folder)
+    return Pack(map_images(folder), _read_rows(folder), info["digest"], info)
+
+
+def _why_outdated(folder: Path, source: Path | None) -> str | None:
+    """Return which of the files that a whole pack was made from has changed since; None when none has."""
+    info = read_info(folder)
+    try:
+        if (file := changed(info.get("label_files", {}))) is not None:
+            return f"its label file {file} has changed"
+    except OSError as error:
+        raise UserError(f"cannot read {error.filename}: {error.strerror}") from error
+    if source is None and not Path(info["source"]).exists():
+        return None
+    with open_source(source or Path(info["source"])) as opened:
+        same = opened.fingerprint() == info["fingerprint"]
+    return None if same else f"its source {info['source']} has changed"
 
 
 def key_of(dataset: str, size: int, settings: Mapping[str, object]) -> dict[str, Any]:
@@ -74,21 +100,29 @@ def key_of(dataset: str, size: int, settings: Mapping[str, object]) -> dict[str,
 
 
 def why_stale(folder: Path, expected: Mapping[str, object]) -> str | None:
-    """Return why the pack is not whole or not what is expected; None when it is."""
+    """Return why the pack is not whole or not what is expected; None when it is. The pixels are not read."""
     try:
         info = read_info(folder)
         for name, value in expected.items():
+            if name not in info:
+                return OLDER
             if not _agrees(info[name], value):
-                changed = f"its source {info['source']} has changed"
-                return changed if name == "fingerprint" else f"made with {name}={info[name]} where now {name}={value}"
+                return CHANGED.get(name, f"made with {name}={info[name]} where now {name}={value}")
         if file_hash(folder / MANIFEST) != info["manifest_sha256"]:
             return f"its {MANIFEST} was edited"
-        images = _map_images(folder)
+        images = map_images(folder)
         if images.shape != (info["images"], info["size"], info["size"], 3) or images.dtype != np.uint8:
             return f"its {ARRAY} is {images.dtype} {images.shape}, not uint8 {info['images']} x {info['size']} px"
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError) as error:
         return f"damaged ({error})"
     return None
+
+
+def why_damaged(folder: Path) -> str | None:
+    """Return why the pixels of a pack are not those that were packed, having read them; None when they are."""
+    faces = _read_rows(folder).drop_duplicates("slot")
+    wrong = damaged(map_images(folder), faces["slot"].to_numpy(), faces[CHECKSUM].to_numpy())
+    return f"the pixels of {len(wrong):,} of its {len(faces):,} images are damaged" if len(wrong) else None
 
 
 def _agrees(made: object, asked: object) -> bool:
@@ -99,12 +133,19 @@ def _agrees(made: object, asked: object) -> bool:
 
 
 def read_info(folder: Path) -> dict[str, Any]:
-    """Return pack.json."""
-    return dict(json.loads((folder / INFO).read_text(encoding="utf-8")))
+    """Return pack.json; ValueError where it is none."""
+    info = json.loads((folder / INFO).read_text(encoding="utf-8"))
+    if not isinstance(info, dict) or not info.keys() >= NEEDED:
+        raise ValueError(f"its {INFO} is not the record of a pack")
+    return info
 
 
-def _map_images(folder: Path) -> npt.NDArray[np.uint8]:
-    images: npt.NDArray[np.uint8] = np.load(folder / ARRAY, mmap_mode="r")
+def map_images(folder: Path) -> Mapped:
+    """Map faces.npy, read-only; ValueError where its first bytes or its length are not those of an array."""
+    try:
+        images: Mapped = np.load(folder / ARRAY, mmap_mode="r")
+    except (EOFError, OverflowError, SyntaxError, TypeError, TokenError) as error:  # NumPy evaluates what it finds
+        raise ValueError(f"its {ARRAY} is empty or no array, {error}") from error
     return images
 
 
@@ -112,7 +153,8 @@ def _read_rows(folder: Path) -> pd.DataFrame:
     """Read manifest.csv with the manifest's types. An empty text is text, but for a subject it means unknown."""
     rows = pd.read_csv(folder / MANIFEST, dtype="string", keep_default_na=False)
     numbers = {name: _numbers(rows[name]) for name in (*INTEGERS, *FRACTIONS) if name in rows}
-    return rows.assign(**numbers, subject=rows["subject"].replace("", pd.NA), slot=rows["slot"].astype("int64"))
+    numbers |= {name: rows[name].astype("int64") for name in ("slot", CHECKSUM) if name in rows}
+    return rows.assign(**numbers, subject=rows["subject"].replace("", pd.NA))
 
 
 def _numbers(values: pd.Series) -> pd.Series:

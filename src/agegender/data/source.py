@@ -40,8 +40,16 @@ class Folder:
     def names(self) -> list[str]:
         """Sorted POSIX names relative to the folder; what desktops leave behind (`._x.jpg`, `Thumbs.db`) is left out.
 
-        UserError for an unreadable folder, one that links make appear twice or in itself, and what is no file.
+        So are names that are not UTF-8 (`undecoded`). UserError for an unreadable folder, one that links make appear
+        twice or in itself, and what is no file.
         """
+        return [name for name in self._list() if _is_text(name)]
+
+    def undecoded(self) -> list[str]:
+        """Sorted names that are not UTF-8, which no table and no manifest can hold, each as Python escapes it."""
+        return [ascii(name) for name in self._list() if not _is_text(name)]
+
+    def _list(self) -> list[str]:
         found: list[str] = []
         seen: dict[tuple[int, int], Path] = {}
         waiting = [""]  # folders, each as the beginning of the names in it
@@ -70,7 +78,7 @@ class Folder:
     def fingerprint(self) -> str:
         """Return a hash of names, sizes and modification times: changes when a file does, without reading any."""
         seen = hashlib.sha256()
-        for name in self.names():
+        for name in self._list():
             status = _stat(self.path / name)
             seen.update(os.fsencode(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n"))
         return seen.hexdigest()
@@ -109,6 +117,10 @@ class Zip:
     def names(self) -> list[str]:
         """Sorted names of the entries that are files; what desktops leave behind (`__MACOSX/`) is left out."""
         return sorted(self._entries)
+
+    def undecoded(self) -> list[str]:
+        """Return nothing: what is not marked as UTF-8 in an archive is read as of DOS, in which every byte is one."""
+        return []
 
     def read(self, name: str) -> bytes:
         """Return the content of the entry of this name; UserError when it is missing, damaged or above 400 MB."""
@@ -243,6 +255,11 @@ def _check_size(size: int, what: str) -> None:
 def _is_data(part: str) -> bool:
     """Say whether a name's part belongs to the data, not to what desktops and file managers leave behind."""
     return not part.startswith(".") and part not in LEFTOVERS
+
+
+def _is_text(name: str) -> bool:
+    """Say whether a name from the disk was UTF-8; bytes that were not are lone surrogates in it."""
+    return name.isascii() or name.encode(errors="replace").decode() == name
 
 
 def _stat(path: Path) -> os.stat_result:

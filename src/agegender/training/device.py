@@ -151,7 +151,12 @@ def computing_device(config: DictConfig) -> torch.device:
 
 
 def settle(config: DictConfig, parts: dict[str, Faces]) -> dict[str, Faces]:
-    """Return the faces with their pixels where they are read from: on the device with `trainer.resident`."""
+    """Return the faces with their pixels where they are read from: on the device with `trainer.resident`.
+
+    UserError, before anything is computed, when the pixels of one of them are not those that were packed.
+    """
+    for faces in parts.values():
+        faces.check()
     if not config.trainer.resident:
         return parts
     return {part: faces.resident(computing_device(config)) for part, faces in parts.items()}

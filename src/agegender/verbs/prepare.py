@@ -1,6 +1,9 @@
 """agegender prepare: read a data set, check it, decode its faces once into a pack."""
 
+import os
+from collections.abc import Collection
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hydra
 from omegaconf import DictConfig
@@ -8,6 +11,9 @@ from rich.console import Console
 
 from agegender.errors import UserError, exit_on_user_error
 from agegender.settings import config_folder, plain
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @hydra.main(version_base="1.3", config_path=config_folder(), config_name="prepare")
@@ -21,6 +27,7 @@ def prepare(config: DictConfig) -> None:
     """Read, check and decode."""
     from agegender.data.build import build_pack
     from agegender.data.manifest import read_rows
+    from agegender.data.outside import noted
     from agegender.data.protocols import apply_protocol, fitting
 
     data = plain(config.data)
@@ -30,10 +37,11 @@ def prepare(config: DictConfig) -> None:
         raise UserError(f"data.source is not set: say where {data['title']} is, data.source=/path/to/it")
     source = Path(data["source"])
     console = Console(stderr=True)
-    with console.status(f"reading {data['title']}"):
+    with console.status(f"reading {data['title']}"), noted() as label_files:
         rows, dropped = read_rows(data["name"], source, **data["settings"])
+    console.print(taken(rows["image"], source, label_files), highlight=False, markup=False, soft_wrap=True)
     for reason, names in dropped.items():
-        console.print(f"dropped {len(names):,} faces: {reason}, such as {names[0]}", highlight=False)
+        console.print(f"dropped {len(names):,} faces: {reason}, such as {names[0]}", highlight=False, markup=False)
     if "repaired" in rows and rows["repaired"].notna().any():
         label, row = rows.dropna(subset="repaired")[["repaired", "row"]].iloc[0]
         console.print(f"repaired {rows['repaired'].count():,} labels, such as '{label}' in {row}", highlight=False)
@@ -47,9 +55,18 @@ def prepare(config: DictConfig) -> None:
         size=data["size"],
         settings=data["settings"],
         allow_missing=data["allow_missing"],
+        label_files=label_files,
         workers=config.workers,
     )
     console.print(summary)
+
+
+def taken(images: "pd.Series[str]", source: Path, label_files: Collection[str]) -> str:
+    """Say which folder of the source was read, and which label files outside it: settings may leave that open."""
+    folder = os.path.commonprefix(images.tolist()).rpartition("/")[0]  # noqa: RUF071 (cut at a stroke)
+    labels = f", labels in {min(label_files)}" if label_files else ""
+    others = f" and {len(label_files) - 1} other files" if len(label_files) > 1 else ""
+    return f"{len(images):,} faces in {source / folder}{labels}{others}"
 
 
 def draw(root: str, **arguments: int) -> str:

@@ -45,6 +45,7 @@ def train(config: DictConfig, sweeping: bool = False) -> None:
     The tracking server is asked before any work is done; in a sweep that was done once for all jobs, and a server that
     goes away later fails none of them.
     """
+    from agegender.data.pack import OLDER
     from agegender.settings import pack_of
     from agegender.tracking.mirror import follow
     from agegender.tracking.server import check_server
@@ -66,6 +67,8 @@ def train(config: DictConfig, sweeping: bool = False) -> None:
         decide(config, pack.images.nbytes * config.protocol.get("fraction", 1.0), at_once=at_once)
         set_process(config)
         log.info("%s: started", folder.identity)
+        if "label_files" not in pack.info:
+            log.warning("the pack %s was %s: `agegender prepare` makes it again", config.data.pack, OLDER)
         set_up(folder, config, identity_keys(config, pack.digest))
         if target is None:
             fit_or_record(config, pack, folder, None)

@@ -27,8 +27,8 @@ PREFIXES = {"aligned": "landmark_aligned_face", "faces": "coarse_tilt_aligned_fa
 COLUMNS = {
     "user_id": (r"[^./\\][^/\\]*", "a Flickr user id"),
     "original_image": (r"[^./\\][^/\\]*", "a file name"),
-    "face_id": (r"\d+", "a number"),
-    "age": (r"(\(\d+, \d+\)|\d+|None)?", "a range as in '(25, 32)', a number, None or nothing"),
+    "face_id": (r"[0-9]+", "a number"),
+    "age": (r"(\([0-9]+, [0-9]+\)|[0-9]+|None)?", "a range as in '(25, 32)', a number, None or nothing"),
     "gender": (r"[mfu]?", "m, f, u or nothing"),
 }
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from agegender.data.outside import read_outside
 from agegender.data.source import Source, open_source
 from agegender.data.splits import FOLDS
 from agegender.errors import UserError
@@ -58,10 +59,10 @@ def _read_kind(source: Source, kind: str, rows: pd.DataFrame) -> pd.Series:
 def _read_list(source: Source, fold: int, kind: str, part: str) -> pd.DataFrame:
     """Read one list: `face`, the kind's labels, `part` and `place` of each line."""
     name, labels = _name(fold, kind, part), KINDS[kind]
-    text = source.read(name).decode("utf-8-sig", errors="replace")
+    text = read_outside(source, name).decode("utf-8-sig", errors="replace")
     lines = pd.Series(text.rstrip().splitlines() or [""], dtype="string")
     pattern = "".join(f" (?P<{label}>{LABELS[label][0]})" for label in labels)
-    table = lines.str.extract(rf"^(?P<face>[^/\s]+/landmark_aligned_face\.\d+\.[^/\s]+){pattern}$")
+    table = lines.str.extract(rf"^(?P<face>[^/\s]+/landmark_aligned_face\.[0-9]+\.[^/\s]+){pattern}$")
     wrong = table["face"].isna().to_numpy(bool)
     if wrong.any():
         number = int(wrong.argmax())

@@ -5,9 +5,10 @@ from pathlib import Path
 import pandas as pd
 
 from agegender.data.labels import group_of_years
+from agegender.data.outside import read_outside
 from agegender.data.readers import Dropped
 from agegender.data.readers import table as tables
-from agegender.data.source import Source, open_source
+from agegender.data.source import Folder, Source, open_source
 from agegender.data.splits import FOLDS, deal_folds, tested_first
 from agegender.errors import UserError
 from agegender.tasks import TASKS
@@ -15,6 +16,7 @@ from agegender.tasks import TASKS
 EXPECTED = "the folder or .zip of the images that the table names"
 LABELS = ("age_years", "age_group", "gender", "score")
 COLUMNS = ("image", "subject", "fold", "split", "age_years", "age_years_sd", "age_group", "gender", "score", "score_sd")
+WHOLE = ("fold", "age_group", "gender")  # columns whose numbers are codes
 SPLITS = ("train", "val", "test")
 
 AGE_GROUPS = {name: group for group, label in enumerate(TASKS["age"].labels) for name in (label, str(group))}
@@ -26,9 +28,9 @@ def read_csv_table(root: Path, *, table: str | None = None) -> tuple[pd.DataFram
 
     Its columns: image (name within the folder or .zip), subject, fold (0..4) or split (train, val, test), age_years
     (0..100) with age_years_sd, age_group (0..7 or a name as in 4-6), gender (m or f, 0 or 1), score (1..5) with
-    score_sd. Only image and one label are needed; an empty field is an unknown label. Other columns are refused, so
-    that a misspelt one is not overlooked. Without fold and split the faces are dealt to five folds
-    (`splits.deal_folds`, within age group and annotated gender).
+    score_sd. A code may be written as 3.0. Only image and one label are needed; an empty field is an unknown label.
+    Other columns are refused, so that a misspelt one is not overlooked. Without fold and split the faces are dealt to
+    five folds (`splits.deal_folds`, within age group and annotated gender).
 
     Columns: image, subject (<NA>: unknown), fold 0..4 (<NA> beside a split), split (text, where the table has it),
     age_group 0..7, age_years (Int64, Float64 where some are fractions), gender (0 m, 1 f), attractiveness (Float64),
@@ -41,6 +43,7 @@ def read_csv_table(root: Path, *, table: str | None = None) -> tuple[pd.DataFram
         path, content = _find(source, table)
     expected = f"columns separated by commas, image and others of {', '.join(COLUMNS[1:])}"
     lines = tables.read_table(path, content, ["image"], expected)
+    lines = lines.assign(**{name: tables.to_whole(lines[name]) for name in WHOLE if name in lines})
     _check_columns(path, lines)
     rows = _rows(path, lines.reindex(columns=list(COLUMNS), fill_value=""))
     rows = rows.drop(columns=[name for name in ("age_years_sd", "attractiveness_sd") if rows[name].isna().all()])
@@ -62,7 +65,7 @@ def _find(source: Source, table: str) -> tuple[Path, bytes]:
     elsewhere = Path(table).expanduser()
     if not elsewhere.is_file():
         raise UserError(f"there is no {table} in {source.path}, nor a file {elsewhere}: correct data.settings.table")
-    return elsewhere, elsewhere.read_bytes()
+    return elsewhere, read_outside(Folder(elsewhere.parent), elsewhere.name)
 
 
 def _check_columns(path: Path, lines: pd.DataFrame) -> None:

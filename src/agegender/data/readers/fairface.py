@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from agegender.data.outside import read_outside
 from agegender.data.readers import Dropped
 from agegender.data.readers.table import read_table, refuse, to_rows
 from agegender.data.source import Folder, Source, hash_of, open_source
@@ -102,7 +103,7 @@ def _label_files(source: Source, folder: str, labels: str) -> list[tuple[Path, b
     """Return path and content of the label files; of each name the first one found."""
     given = Path(labels).expanduser()
     if labels != "auto" and not given.is_dir():
-        return [(given, Folder(given.parent).read(given.name))]
+        return [(given, read_outside(Folder(given.parent), given.name))]
     elsewhere = Folder(source.path.absolute().parent if labels == "auto" else given)
     inside = set(source.names()) if labels == "auto" else set()
     found = []
@@ -111,7 +112,7 @@ def _label_files(source: Source, folder: str, labels: str) -> list[tuple[Path, b
         if name:
             found.append((source.path / name, source.read(name)))
         elif (elsewhere.path / file).is_file():
-            found.append((elsewhere.path / file, elsewhere.read(file)))
+            found.append((elsewhere.path / file, read_outside(elsewhere, file)))
     if not found:
         place = f"in {source.path} or beside it" if labels == "auto" else f"in {given}"
         raise UserError(
@@ -139,7 +140,7 @@ def _undate(label: str) -> str | None:
     """Return the age label that a spreadsheet has turned into this date; None for anything else."""
     if label in AGES:
         return None
-    words = re.findall(r"[A-Za-z]+|\d+", re.sub(r"[T ]\d+:.*", "", label))
+    words = re.findall(r"[A-Za-z]+|[0-9]+", re.sub(r"[T ][0-9]+:.*", "", label))
     if not all(word.isdigit() or word[:3].lower() in MONTHS for word in words):
         return None
     numbers = [int(word) if word.isdigit() else MONTHS[word[:3].lower()] for word in words]

@@ -1,11 +1,9 @@
 """A set of drawn faces in Adience's layout and fold files, so that everything runs before a real copy is at hand."""
 
 import json
-import multiprocessing
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import pandas as pd
 from rich.console import Console
 from rich.progress import track
 
+from agegender.data.pool import completed
 from agegender.data.readers.adience import read_adience
 from agegender.data.readers.drawn.casting import FOLDS, Face, plan_faces
 from agegender.data.readers.drawn.face import draw_face
@@ -48,8 +47,8 @@ def generate(
     The set appears at `root` whole or not at all: it is built in `<root>.partial`, which an earlier interrupted run may
     have left and which is then replaced. The files do not depend on `workers`, the number of processes (None: one per
     core); these are fresh interpreters, so a script that calls this with more than one needs the `if __name__ ==
-    "__main__"` guard of multiprocessing. Raises UserError when `root` holds something or when there are too few users
-    or faces for five folds.
+    "__main__"` guard of multiprocessing. Raises UserError when `root` holds something, when there are too few users or
+    faces for five folds, and when the disk is full or not writable.
     """
     if not faces >= users >= FOLDS:
         raise UserError(
@@ -57,19 +56,26 @@ def generate(
         )
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise UserError(f"{root} already exists and is not an empty folder: name another folder or remove it")
-    plan = plan_faces(faces, users, seed)
-    unfinished = root.with_name(root.name + ".partial")
-    if unfinished.exists():
-        shutil.rmtree(unfinished)
-    for folder in sorted({(unfinished / face.path).parent for face in plan}):
-        folder.mkdir(parents=True)
-    write_folds(unfinished / "folds", plan, seed)
-    write_ages(unfinished / AGES, plan)
-    draw_all(unfinished, plan, size, seed, workers or os.cpu_count() or 1, progress)
-    (unfinished / "README.txt").write_text(README, encoding="utf-8")
-    record = arguments(faces, users, size, seed)
-    (unfinished / "generated.json").write_text(json.dumps(record) + "\n", encoding="utf-8")
-    unfinished.replace(root)
+    unfinished, plan = root.with_name(root.name + ".partial"), plan_faces(faces, users, seed)
+    try:
+        if unfinished.exists():
+            shutil.rmtree(unfinished)
+        for folder in sorted({(unfinished / face.path).parent for face in plan}):
+            folder.mkdir(parents=True)
+        write_folds(unfinished / "folds", plan, seed)
+        write_ages(unfinished / AGES, plan)
+        draw_all(unfinished, plan, size, seed, workers or os.cpu_count() or 1, progress)
+        (unfinished / "README.txt").write_text(README, encoding="utf-8")
+        record = arguments(faces, users, size, seed)
+        (unfinished / "generated.json").write_text(json.dumps(record) + "\n", encoding="utf-8")
+        unfinished.replace(root)
+    except OSError as error:
+        raise UserError(
+            f"cannot write {error.filename or unfinished} ({error.strerror or error}): mend that and run the same "
+            "command again"
+        ) from error
+    except BrokenProcessPool as error:
+        raise UserError("a drawing process died, perhaps for lack of memory: run the same command again") from error
 
 
 def is_generated(root: Path, *, faces: int, users: int, size: int, seed: int) -> bool:
@@ -135,20 +141,11 @@ def fold_row(face: Face, seed: int) -> str:
 def draw_all(root: Path, plan: list[Face], size: int, seed: int, workers: int, progress: bool) -> None:
     """Draw and write every face, in `workers` processes if more than one."""
     chunks = [plan[first : first + CHUNK] for first in range(0, len(plan), CHUNK)]
-    done = each_done(partial(draw_chunk, root, size, seed), chunks, min(workers, len(chunks)))
+    draw = partial(draw_chunk, root, size, seed)
+    done = map(draw, chunks) if workers == 1 else completed(draw, chunks, workers)
     console = Console(stderr=True)
     for _ in track(done, "Drawing faces", total=len(chunks), console=console, disable=not progress):
         pass
-
-
-def each_done(draw: Callable[[list[Face]], None], chunks: list[list[Face]], workers: int) -> Iterator[None]:
-    """Yield after each chunk that is drawn."""
-    if workers == 1:
-        yield from map(draw, chunks)
-        return
-    # Spawned, since a forked copy of a caller with threads (torch, MLflow) can hang.
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
-        yield from pool.map(draw, chunks)
 
 
 def draw_chunk(root: Path, size: int, seed: int, faces: list[Face]) -> None:

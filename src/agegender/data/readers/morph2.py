@@ -19,7 +19,7 @@ from agegender.errors import UserError
 
 TABLE = "morph_2008_nonCommercial.csv"
 EXPECTED = f"MORPH-II's folder or .zip, holding {TABLE} and beside it Album2/"
-PHOTO = r".*_\d+([MF])\d+\.\w+"
+PHOTO = r".*_[0-9]+([MF])[0-9]+\.\w+"
 
 
 def read_morph2(root: Path) -> tuple[pd.DataFrame, Dropped]:

@@ -21,7 +21,7 @@ from agegender.errors import UserError
 LISTS = "train_test_files/5_folders_cross_validations_files"
 EXPECTED = f"SCUT-FBP5500's folder or .zip, holding Images/ and {LISTS}/"
 TRAINED, TESTED = 4400, 1100  # faces of each fold
-IMAGE = r"(?:[AC](?P<second>[FM])|(?P<first>[fm])t[yw])\d+\.\w+"
+IMAGE = r"(?:[AC](?P<second>[FM])|(?P<first>[fm])t[yw])[0-9]+\.\w+"
 
 
 def read_scut_fbp5500(root: Path, *, official: bool = True) -> tuple[pd.DataFrame, Dropped]:

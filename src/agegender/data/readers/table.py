@@ -9,13 +9,13 @@ import pandas as pd
 from agegender.errors import UserError
 
 AGES, SCORES = (0, 100), (1, 5)  # what the tasks age_years and attractiveness reach over
-NUMBER = r"-?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
+NUMBER = r"-?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"  # `\d` would take the digits of other scripts
 
 
 def read_table(
     path: Path, content: bytes, required: Sequence[str], expected: str, *, header: bool = True, separator: str = ","
 ) -> pd.DataFrame:
-    """Read a table of text, its line numbers as index; empty lines are left out, blanks around a field too.
+    """Read a table of text in UTF-8, its line numbers as index; empty lines are left out, blanks around a field too.
 
     Without a `header` its columns are the `required` ones. UserError for what is no table, a column that is `required`
     and not there (saying what was `expected`) or there twice, and a line with too few or too many fields.
@@ -23,8 +23,14 @@ def read_table(
     try:
         reader = csv.reader(content.decode("utf-8-sig").splitlines(), delimiter=separator)
         numbered = [(reader.line_num, [field.strip() for field in line]) for line in reader if line]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path} is not a CSV file in UTF-8 ({error}): fetch it again") from error
+    except UnicodeDecodeError as error:
+        place = content.count(b"\n", 0, error.start) + 1
+        raise UserError(
+            f"{path} is not in UTF-8, as line {place} shows: save it as 'CSV UTF-8', or convert it with `iconv -t "
+            "UTF-8 -f` and its encoding, such as LATIN1"
+        ) from error
+    except csv.Error as error:
+        raise UserError(f"{path} is not a CSV file ({error}): correct it or fetch it again") from error
     columns = numbered.pop(0)[1] if header and numbered else [] if header else list(required)
     missing = [name for name in required if name not in columns]
     if missing:
@@ -53,6 +59,11 @@ def refuse(path: Path, values: pd.Series, wrong: pd.Series, expected: str) -> No
             f"{path} line {line}: {values.name} is '{values[line]}', expected {expected}: correct the line or fetch "
             "the file again"
         )
+
+
+def to_whole(values: pd.Series) -> pd.Series:
+    """Write the whole numbers of a column of text without a point: pandas saves 3 as 3.0 where a field is empty."""
+    return values.str.replace(r"^([0-9]+)\.0*$", r"\1", regex=True)
 
 
 def to_codes(path: Path, values: pd.Series, codes: dict[str, int], expected: str) -> pd.Series:

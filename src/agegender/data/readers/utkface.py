@@ -15,7 +15,7 @@ FOLD_RULE = "stratified_by_name_v1"  # the rule of `_deal_folds`; a change of it
 MAX_AGE = 116
 
 # age_gender_race_datetime; real copies have a blank or 'jpg' after the date. Race is part of the form, never a label.
-NAME = r"(?:^|/)(?P<age_years>\d{1,3})_(?P<gender>[01])_\d_\d+[^/_]*\.(?i:jpe?g|png|webp|bmp|tiff?|gif)$"
+NAME = r"(?:^|/)(?P<age_years>[0-9]{1,3})_(?P<gender>[01])_[0-9]_[0-9]+[^/_]*\.(?i:jpe?g|png|webp|bmp|tiff?|gif)$"
 
 
 def read_utkface(root: Path, *, groups: str = "partition") -> tuple[pd.DataFrame, Dropped]:
