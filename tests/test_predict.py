@@ -22,7 +22,7 @@ from agegender.prediction.output import render
 from agegender.prediction.pictures import find_images
 from agegender.prediction.trained import find_run, load
 from agegender.predictions import read_predictions
-from agegender.runs import RunFolder
+from agegender.runs import RunFolder, identity
 from agegender.verbs.predict import answers_to, predict
 from asked_runs import ask, one_step_run
 
@@ -84,15 +84,20 @@ def test_weights_are_found_beside_or_missed_in_one_sentence(run: Run, tmp_path: 
     shutil.copytree(flipped.path, alone.path)
     alone.weights.unlink(missing_ok=True)
     alone.write("weights", {"trained_by": sound.identity})
+    alone.finish()
     shutil.copytree(sound.path, tmp_path / sound.identity)
     theirs = load(sound).network.state_dict()
     assert all(torch.equal(weight, theirs[name]) for name, weight in load(alone).network.state_dict().items())
-    reestimated = alone.config.read_text().replace("statistics: null", "statistics: reestimated")
-    usual = alone.config.read_text()
-    alone.config.write_text(reestimated)
+    usual, keys = alone.config.read_text(), alone.keys
+    reestimated = keys | {"evaluation": keys["evaluation"] | {"statistics": "reestimated"}}
+    alone.config.write_text(usual.replace("statistics: null", "statistics: reestimated"))
+    alone.write("identity", {"identity": identity("lmtcnn_1_1", reestimated), "keys": reestimated})
+    alone.finish()
     with pytest.raises(UserError, match="re-estimated from training faces"):
         load(alone)
     alone.config.write_text(usual)
+    alone.write("identity", {"identity": identity("lmtcnn_1_1", keys), "keys": keys})
+    alone.finish()
     shutil.rmtree(tmp_path / sound.identity)
     with pytest.raises(UserError, match="copy its folder beside it"):
         load(alone)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from agegender.data.batches import Faces
 from agegender.data.looks import get_look
@@ -20,6 +20,7 @@ from agegender.export.metadata import describe
 from agegender.export.parity import FACES, TaskParity, answers, compare, failures, some
 from agegender.prediction.trained import Trained, load
 from agegender.predictions import read_predictions
+from agegender.run_config import read_config
 from agegender.runtimes import get_runtime
 from agegender.runtimes.runtime import Conversion, Logits, files_of
 from agegender.settings import pack_of
@@ -50,8 +51,7 @@ def export(run: RunFolder, form: str, precision: str, statistics: str | None, fo
     runtime.check(precision)
     trained = load(run)
     used = _settle_statistics(trained, statistics)
-    config = OmegaConf.load(run.config)
-    assert isinstance(config, DictConfig)
+    config = read_config(run)
     parts = _faces(config, run)
     metadata = describe(trained, used)
     name = f"{trained.identity}-{precision}" + (f"-{statistics}" if statistics else "")
@@ -98,7 +98,7 @@ def _settle_statistics(trained: Trained, statistics: str | None) -> str:
 
 def _faces(config: DictConfig, run: RunFolder) -> dict[str, Faces]:
     pack = pack_of(config)
-    if pack.digest != run.read("identity")["keys"]["data"]:
+    if pack.digest != run.keys["data"]:
         raise UserError(f"{config.data.pack} holds other faces than {run.identity} was trained on: prepare those again")
     return faces_of(config, pack)
 
