@@ -53,7 +53,8 @@ def export(run: RunFolder, form: str, precision: str, statistics: str | None, fo
     used = _settle_statistics(trained, statistics)
     config = read_config(run)
     parts = _faces(config, run)
-    metadata = describe(trained, used)
+    free = runtime.free_batch and not trained.depends_on_batch
+    metadata = describe(trained, used, free)
     name = f"{trained.identity}-{precision}" + (f"-{statistics}" if statistics else "")
     # Beside where the files are to stand, so that each gets there whole or not at all.
     beside = next(place for place in (folder, *folder.parents) if place.is_dir())
@@ -61,7 +62,8 @@ def export(run: RunFolder, form: str, precision: str, statistics: str | None, fo
         file = Path(unfinished) / f"{name}{runtime.suffix}"
         calibration = _images(trained, some(parts["train"], CALIBRATION)) if precision == "int8" else ()
         example = _images(trained, some(parts["test"], 1))[0]
-        runtime.convert(Conversion(Logits(trained.network), example, precision, calibration, metadata), file)
+        network, tasks = Logits(trained.network), tuple(trained.network.heads)
+        runtime.convert(Conversion(network, example, precision, calibration, metadata, tasks, free), file)
         faces = some(parts["test"], FACES)
         logits = answers(trained.network, runtime.open(file, 1), faces, partial(_seen, trained))
         heads: dict[str, Any] = dict(trained.network.heads.items())
