@@ -64,8 +64,9 @@ class Folder:
             if not path.is_file() and path.exists():  # reading a pipe or a device might never end
                 raise UserError(f"{path} is no regular file")
             with path.open("rb") as file:
-                _check_size(os.fstat(file.fileno()).st_size, str(path))
-                content = file.read(MAX_BYTES + 1)  # some systems' files tell no size
+                size = os.fstat(file.fileno()).st_size
+                _check_size(size, str(path))
+                content = file.read((size or MAX_BYTES) + 1)  # not all that it may still become; some tell no size
                 _check_size(len(content), str(path))
                 return content
         except OSError as error:
