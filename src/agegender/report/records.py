@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,6 +17,8 @@ from agegender.runs import RunFolder
 
 if TYPE_CHECKING:
     from agegender.experiments import Job
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +66,7 @@ def _load(job: Job) -> Record:
             error = run.failure or "failed.json names no error"
             return Record(job, "failed", error, environment=run.read("environment"))
     except Damaged as error:
+        log.warning("left out: %s", error)
         return Record(job, "failed", str(error))
     return Record(job, "missing", "not finished" if run.state == "started" else "not run yet")
 

@@ -6,9 +6,12 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from agegender.errors import Damaged
+from agegender.json_files import Shape, parse
 from agegender.run_config import read_config
 from agegender.runs import RunFolder
 from agegender.settings import differences
+
+_LOGGED: Shape = {"step": int, "time": float, "values": {...: float}}  # a line of history.jsonl
 
 
 class Point(NamedTuple):
@@ -60,7 +63,7 @@ def curve(folder: RunFolder, after: int = 0) -> tuple[list[Point], int]:
     """Return the logged points after the first `after` lines, and the number of lines; a half-written one waits."""
     if not folder.history.exists():
         return [], 0
-    complete = folder.history.read_text(encoding="utf-8").split("\n")[:-1]
+    complete = folder.content("history.jsonl").split(b"\n")[:-1]
     return [
         point for number, line in enumerate(complete[after:], after + 1) for point in _points(folder, number, line)
     ], len(complete)
@@ -110,12 +113,12 @@ def _data(folder: RunFolder) -> Mapping[str, Any]:
     return data
 
 
-def _points(folder: RunFolder, number: int, line: str) -> Iterator[Point]:
+def _points(folder: RunFolder, number: int, line: bytes) -> Iterator[Point]:
     try:
-        entry = json.loads(line)
+        entry = parse(line, _LOGGED)
         time, step = int(entry["time"] * 1000), entry["step"]
         yield from (Point(name, value, time, step) for name, value in entry["values"].items())
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, OverflowError):
         raise Damaged(f"{folder.history}, line {number}, is not a logged step: remove that line") from None
 
 
