@@ -8,6 +8,7 @@ import pandas as pd
 from omegaconf import OmegaConf
 
 from agegender.experiments import Job
+from agegender.metrics import evaluate
 from agegender.predictions import predictions_table, predictions_text
 from agegender.report.published import read_published
 from agegender.report.records import load_records
@@ -75,11 +76,13 @@ def finish(job: Job, wrong: Sequence[int] = (), faces: int = 16, commit: str = "
         if task in job.tasks
     }
     run = RunFolder(job.run)
-    run.write_text("predictions.csv", predictions_text(predictions_table(rows, posteriors, answer)))
+    table = predictions_table(rows, posteriors, answer)
+    run.write_text("predictions.csv", predictions_text(table))
     run.write(
         "environment", {"commit": commit, "dirty": False, "hardware": {"cores": 2}, "versions": {"torch": "2.14.1"}}
     )
-    run.write("metrics", {"test/age_exact": 0.999, "test/age_n": float(faces), "parameters": 7614634})
+    scores = {f"test/{name}": value for name, value in evaluate(table, job.tasks).items()}
+    run.write("metrics", scores | {"parameters": 7614634})
     run.finish()
     return job
 

@@ -1,28 +1,42 @@
 """agegender cost: measured, kept with every call, tracked, and set beside the accuracies."""
 
 import csv
-import json
+import random
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from agegender.cost.measurement import Measurement, Subject, read, read_all, read_calls, write
-from agegender.errors import UserError
+from agegender.cost.counts import Counts
+from agegender.cost.latency import summarize
+from agegender.cost.measurement import Measurement, Subject, folder_of, read, read_all, read_calls, write
+from agegender.report.costs import Setting, SystemCost, to_csv
 from agegender.tracking.costs import send_costs
 from agegender.tracking.server import connect
 from agegender.tracking.target import Target
 from commands import agegender
 
 SUBJECT = Subject("lmtcnn_1_1", ("age", "gender"), "torch", "float32", 1, 1, 227)
-LATENCY = {"median": 5.0, "p90": 6.0, "p99": 7.0, "iqr": 0.5, "minimum": 4.0, "n": 3}
 FACTS = {
     "device": "a phone",
-    "latency_ms": LATENCY,
+    "turns": {"of": ["x"], "drift": 0.0},
+    "environment": {"commit": None, "started": "2026-11-22T10:00:00+00:00"},
+    "versions": {"torch": "2.14.1"},
     "counts": {"parameters": 7, "macs": 9, "activations": 3, "bytes": 28},
     "file_bytes": 30,
     "peak_bytes": None,
 }
+
+
+def measured(costs: Path, *milliseconds: int) -> Measurement:
+    """Write a measurement and read it back."""
+    calls = [1_000_000 * each for each in milliseconds]
+    folder, facts = folder_of(SUBJECT, "a phone", costs), FACTS | {"latency_ms": vars(summarize(calls))}
+    write(folder, SUBJECT, facts, calls)
+    found = read(folder)
+    assert found == Measurement(SUBJECT, folder, facts)
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -120,15 +134,11 @@ def test_a_report_sets_costs_beside_accuracies(desk: Path, packs: Path, tmp_path
 
 
 def test_a_measurement_is_a_run_of_its_own_in_mlflow(target: Target, tmp_path: Path) -> None:
-    write(tmp_path / "one", SUBJECT, FACTS, [4, 5, 7])
-    measurement = read(tmp_path / "one")
-    assert measurement == Measurement(SUBJECT, tmp_path / "one", FACTS)
+    measurement = measured(tmp_path / "one", 4, 5, 7)
     assert send_costs(target, [measurement]) == 1
     assert send_costs(target, [measurement]) == 0, "each once"
-    write(tmp_path / "two", SUBJECT, FACTS, [1, 2, 3])
-    assert send_costs(target, [measurement, read(tmp_path / "two")]) == 1
-    write(tmp_path / "two", SUBJECT, FACTS, [1, 2, 3, 4])
-    assert send_costs(target, [read(tmp_path / "two")]) == 1, "measured anew, sent anew"
+    assert send_costs(target, [measurement, measured(tmp_path / "two", 1, 5, 9)]) == 1
+    assert send_costs(target, [measured(tmp_path / "two", 4, 5, 5, 7)]) == 1, "measured anew, sent anew"
     client = connect(target.uri)
     experiment = client.get_experiment_by_name(f"{target.experiment}-cost")
     *_, run = client.search_runs([experiment.experiment_id], order_by=["start_time DESC"])
@@ -139,9 +149,32 @@ def test_a_measurement_is_a_run_of_its_own_in_mlflow(target: Target, tmp_path: P
     assert {file.path for file in client.list_artifacts(run.info.run_id)} == {"cost.json", "calls.csv"}
 
 
-def test_a_broken_measurement_is_named(tmp_path: Path) -> None:
-    write(tmp_path / "one", SUBJECT, FACTS, [1])
-    (tmp_path / "one" / "cost.json").write_text(json.dumps({"subject": {"network": "x"}}))
-    with pytest.raises(UserError, match="is not a measurement: remove"):
-        read(tmp_path / "one")
-    assert read(tmp_path / "none") is None
+def _changed(text: str, generator: random.Random) -> str:
+    place = generator.randrange(len(text))
+    return text[:place] + generator.choice(["", "9", "٣", '"', "null", "[", "-", "\0"]) + text[place + 1 :]
+
+
+@pytest.mark.parametrize("name", ["cost.json", "calls.csv"])
+def test_a_broken_measurement_is_named_and_does_not_hide_the_others(
+    tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = replace(SUBJECT, threads=2)
+    folder = folder_of(whole, "a phone", tmp_path)
+    write(folder, whole, FACTS | {"latency_ms": vars(summarize([4, 5]))}, [4, 5])
+    file = measured(tmp_path, 4, 5, 7).folder / name
+    text, generator = file.read_text(), random.Random(0)
+    refused, setting = 0, Setting("a phone", "torch", "float32", 1, 1)
+    for _ in range(60):
+        file.write_text(_changed(text, generator))
+        caplog.clear()
+        found = {each.subject: each for each in read_all(tmp_path)}
+        assert whole in found
+        if SUBJECT in found:
+            to_csv({"a system": SystemCost(Counts(1, 2, 3, 4), {setting: found[SUBJECT]})})
+        else:
+            refused += 1
+            (line,) = caplog.messages
+            assert str(file.parent) in line and "measure again" in line
+    assert refused > 30
+    file.unlink()
+    assert [each.subject for each in read_all(tmp_path)] == [whole]

@@ -45,6 +45,14 @@ def export(folder: RunFolder, where: Path, *words: str) -> list[Path]:
     return export_run(compose("export", overrides=[f"run='{folder.path}'", f"folder='{where}'", *words]))
 
 
+def shapes(model: Path) -> dict[str, list[object]]:
+    """What the file takes and gives, by name."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
+    return {each.name: each.shape for each in (*session.get_inputs(), *session.get_outputs())}
+
+
 def test_the_file_answers_as_the_run_did(run: Run, tmp_path: Path) -> None:
     folder = run("mode=sound")
     model, card = export(folder, tmp_path / "my exports")
@@ -53,8 +61,10 @@ def test_the_file_answers_as_the_run_did(run: Run, tmp_path: Path) -> None:
     metadata = ONNXRUNTIME.metadata(model)
     assert metadata["run"] == folder.identity
     preprocessing = json.loads(metadata["preprocessing"])
-    assert preprocessing["layout"] == "float32 (1, 3, 227, 227), channels R, G, B"
-    assert [task["task"] for task in json.loads(metadata["outputs"])] == list(load(folder).network.heads)
+    assert preprocessing["layout"] == "float32 (N, 3, 227, 227), channels R, G, B"
+    outputs = json.loads(metadata["outputs"])
+    assert [(each["position"], each["task"]) for each in outputs] == list(enumerate(load(folder).network.heads))
+    assert shapes(model) == {"images": ["batch", 3, 227, 227], "age": ["batch", 8], "gender": ["batch", 2]}
     text = card.read_text(encoding="utf-8")
     for words in (
         "Intended use",
@@ -73,6 +83,7 @@ def test_int8_states_what_it_costs(run: Run, tmp_path: Path) -> None:
     folder = run("mode=sound")
     model, card = export(folder, tmp_path, "precision=int8")
     assert model.stat().st_size < 0.3 * folder.weights.stat().st_size
+    assert shapes(model) == {"images": ["batch", 3, 227, 227], "age": ["batch", 8], "gender": ["batch", 2]}
     (line,) = (
         line for line in card.read_text().splitlines() if line.startswith("| annotated gender: right answers, % |")
     )
@@ -89,6 +100,7 @@ def test_a_network_that_reads_its_batch_is_another_function_on_a_phone(run: Run,
     text = card.read_text()
     assert "another function than the one that was evaluated" in text
     assert ONNXRUNTIME.metadata(model)["batch_norm_statistics"] == "the single face statistics"
+    assert shapes(model)["images"] == [1, 3, 227, 227], "two faces would be another batch"
     with pytest.raises(UserError, match="uses running statistics anyway"):
         export(run("mode=sound"), tmp_path, "statistics=running")
 

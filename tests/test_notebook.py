@@ -10,8 +10,14 @@ import pytest
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
+from agegender.report.records import load_records
+from agegender.report.render import to_csv
+from agegender.report.table import build_table
+from agegender.runs import RunFolder
 from commands import agegender
+from finished_runs import job
 from test_cli import SHORT
+from test_measured_tasks import finish
 
 NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "compare_systems.ipynb"
 
@@ -55,6 +61,29 @@ def test_a_number_that_does_not_follow_from_the_predictions_fails(swept: Path, t
     assert file.read_text() != text
     with pytest.raises(CellExecutionError, match="Mismatched elements: 1 / 24"):
         execute(tmp_path)
+
+
+def test_answers_in_years_are_shown_in_years(tmp_path: Path) -> None:
+    """Not in percent, as only the cumulative scores are."""
+    errors = {"near": 2.5, "far": 12.5}
+    jobs = [job(tmp_path / "runs", name, ["age_years"], fold) for name in errors for fold in (0, 1)]
+    for each in jobs:
+        finish(each, [errors[each.system]] * 7 + [-errors[each.system]])
+        run = RunFolder(each.run)
+        made = {"started": "2026-11-22T10:00:00+00:00", "hardware": {"processor": "some CPU"}}
+        run.write("environment", run.read("environment") | made)
+        run.write("metrics", run.read("metrics") | {"seconds": 60.0})
+        run.finish()
+    (tmp_path / "reports" / "demo").mkdir(parents=True)
+    table = build_table(load_records(jobs), (), {})
+    (tmp_path / "reports" / "demo" / "table.csv").write_text(to_csv(table), encoding="utf-8")
+    outputs = execute(tmp_path)
+    shown = "".join(output.get("data", {}).get("text/html", "") for output in outputs)
+    for column in table.columns:
+        assert f"{column.title}, {column.unit}" in shown if column.unit else column.title in shown
+    assert "12.50 ± 0.00 (2 runs, n = 16)" in shown, "RMSE and MAE"
+    assert "100.0 ± 0.0 (2 runs, n = 16)" in shown, "CS@3 of `near`"
+    assert "<td>10.00</td>" in shown, "the difference in years"
 
 
 def test_it_is_kept_without_outputs() -> None:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -15,14 +16,15 @@ import pytest
 import torch
 from hydra import compose
 
+from agegender.data.source import MAX_BYTES
 from agegender.errors import UserError
 from agegender.prediction.answers import Answer, TaskAnswer
 from agegender.prediction.detector import load_detector
 from agegender.prediction.output import render
-from agegender.prediction.pictures import find_images
+from agegender.prediction.pictures import as_given, find_images
 from agegender.prediction.trained import find_run, load
 from agegender.predictions import read_predictions
-from agegender.runs import RunFolder
+from agegender.runs import RunFolder, identity
 from agegender.verbs.predict import answers_to, predict
 from asked_runs import ask, one_step_run
 
@@ -84,15 +86,20 @@ def test_weights_are_found_beside_or_missed_in_one_sentence(run: Run, tmp_path: 
     shutil.copytree(flipped.path, alone.path)
     alone.weights.unlink(missing_ok=True)
     alone.write("weights", {"trained_by": sound.identity})
+    alone.finish()
     shutil.copytree(sound.path, tmp_path / sound.identity)
     theirs = load(sound).network.state_dict()
     assert all(torch.equal(weight, theirs[name]) for name, weight in load(alone).network.state_dict().items())
-    reestimated = alone.config.read_text().replace("statistics: null", "statistics: reestimated")
-    usual = alone.config.read_text()
-    alone.config.write_text(reestimated)
+    usual, keys = alone.config.read_text(), alone.keys
+    reestimated = keys | {"evaluation": keys["evaluation"] | {"statistics": "reestimated"}}
+    alone.config.write_text(usual.replace("statistics: null", "statistics: reestimated"))
+    alone.write("identity", {"identity": identity("lmtcnn_1_1", reestimated), "keys": reestimated})
+    alone.finish()
     with pytest.raises(UserError, match="re-estimated from training faces"):
         load(alone)
     alone.config.write_text(usual)
+    alone.write("identity", {"identity": identity("lmtcnn_1_1", keys), "keys": keys})
+    alone.finish()
     shutil.rmtree(tmp_path / sound.identity)
     with pytest.raises(UserError, match="copy its folder beside it"):
         load(alone)
@@ -175,6 +182,29 @@ def test_batch_statistics_are_warned_of(run: Run, album: Path, caplog: pytest.Lo
 def test_mistakes_end_in_one_sentence(words: list[str], message: str) -> None:
     with pytest.raises(UserError, match=message):
         predict(compose("predict", overrides=words))
+
+
+def test_what_never_ends_is_no_image(tmp_path: Path) -> None:
+    (tmp_path / "album").mkdir()
+    for pipe in (tmp_path / "pipe.jpg", tmp_path / "album" / "pipe.jpg"):
+        os.mkfifo(pipe)
+    huge = tmp_path / "huge.jpg"
+    with huge.open("wb") as file:
+        file.truncate(MAX_BYTES + 1)  # takes no room on the disk
+    for images in ("/dev/zero", tmp_path / "pipe.jpg"):
+        with pytest.raises(UserError, match=f"^images={images} is no regular file"):
+            find_images(str(images))
+    with pytest.raises(UserError, match="names no image"):
+        find_images(str(tmp_path / "p*.jpg"))
+    with pytest.raises(UserError, match=r"pipe.jpg is a link to nothing or no regular file: mend or remove it"):
+        find_images(str(tmp_path / "album"))
+    unreadable: dict[Path, str] = {}
+    assert not list(as_given([*find_images(str(huge)), tmp_path / "pipe.jpg", Path("/dev/zero")], 64, unreadable))
+    assert [reason.split(": ")[0].split(" has ")[-1] for reason in unreadable.values()] == [
+        "400,000,001 bytes, above the limit of 400,000,000",
+        f"{tmp_path}/pipe.jpg is no regular file",
+        "/dev/zero is no regular file",
+    ]
 
 
 def test_copies_with_answers_are_no_images_to_ask_about(album: Path) -> None:

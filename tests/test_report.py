@@ -39,6 +39,7 @@ def test_validation_stands_beside_test_where_runs_tell_it(tmp_path: Path) -> Non
     for each, share in zip(jobs, (0.5, 0.75), strict=True):
         run = RunFolder(each.run)
         run.write("metrics", run.read("metrics") | {"validation/age": share})
+        run.finish()
     table = build_table(load_records(jobs), (), {})
     assert table.rows[0].validation == {"age": pytest.approx(0.625)}
     text = to_markdown(table, {})

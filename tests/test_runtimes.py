@@ -12,7 +12,9 @@ from torch import Tensor, nn
 
 from agegender.errors import UserError
 from agegender.runtimes import RUNTIMES, cuda, get_runtime
+from agegender.runtimes.onnxruntime import INPUT
 from agegender.runtimes.runtime import Conversion, files_of
+from agegender.tasks import TASKS
 from converted import METADATA, faces, outspoken
 
 HERE = ("torch", "torch_channels_last", "onnxruntime", "openvino")
@@ -145,6 +147,32 @@ def test_a_gpu_says_what_torch_says(name: str, model: nn.Module, tmp_path: Path)
 def test_without_a_gpu_there_is_a_sentence() -> None:
     with pytest.raises(UserError, match=r"^runtime=cuda_graph needs an NVIDIA GPU, and torch sees none"):
         get_runtime("cuda_graph").check("float32")
+
+
+@pytest.mark.parametrize("names", [("relu", "linear"), ("linear_1", "linear")])
+def test_onnx_outputs_have_the_names_they_are_given_and_any_batch_size(
+    names: tuple[str, str], model: nn.Module, tmp_path: Path
+) -> None:
+    """Also where values between operators are called the same."""
+    needs("onnxruntime")
+    import onnx
+    import onnxruntime
+
+    file, images = tmp_path / "model.onnx", faces(3, 3)
+    RUNTIMES["onnxruntime"].convert(Conversion(model, images[:1], "float32", [], METADATA, names, True), file)
+    onnx.checker.check_model(str(file))
+    found = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"]).get_outputs()
+    assert [output.name for output in found] == list(names)
+    assert [output.shape for output in found] == [["batch", 8], ["batch", 2]]
+    with torch.no_grad():
+        expected = model(images)
+    for count in (1, 3):
+        for ours, theirs in zip(expected, answers("onnxruntime", file, images[:count]), strict=True):
+            np.testing.assert_allclose(theirs, ours[:count].numpy(), atol=1e-4)
+
+
+def test_no_task_is_called_as_the_input() -> None:
+    assert INPUT not in TASKS
 
 
 class Sorting(nn.Module):

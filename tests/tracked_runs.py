@@ -55,7 +55,9 @@ def make_run(runs: Path, fold: int = 0, lines: int = 3) -> RunFolder:
             "started": "2023-11-14T22:13:20+00:00",
         },
     )
-    folder.write_text("config.yaml", "data: {name: generated, source: /faces of mine, pack: packs/x}\n")
+    data = {"name": "generated", "title": "drawn faces", "source": "/faces of mine", "pack": "packs/x", "size": 256}
+    data |= {"settings": {}, "allow_missing": False}
+    folder.write_text("config.yaml", json.dumps({**keys, "data": data, "paths": {"data": "data"}}))
     folder.log.write_text("epoch 0\n")
     add_history(folder, 0, lines)
     return folder

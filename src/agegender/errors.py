@@ -14,6 +14,10 @@ class UserError(Exception):
     """A mistake the user can mend: one sentence naming the file or value and the remedy, shown without a traceback."""
 
 
+class Damaged(UserError):
+    """A file that was written whole and cannot be used any more: what else there is goes on without it."""
+
+
 @contextmanager
 def exit_on_user_error(active: bool = True) -> Iterator[None]:
     """End the command with the sentence of a UserError and status 2, before Hydra dresses it up, if `active`."""

@@ -10,7 +10,32 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agegender.errors import UserError
+from agegender.errors import Damaged, UserError
+from agegender.json_files import Shape, parse
+
+# What each JSON file of a run folder holds, as far as anything reads it.
+_ENVIRONMENT: Shape = {
+    "started?": str,
+    "commit?": str | None,
+    "dirty?": bool | None,
+    "versions?": {...: str | None},
+    "hardware?": {...: str | float | None},
+}
+SHAPES: Mapping[str, Shape] = {
+    "done": {...: str},
+    "environment": _ENVIRONMENT,
+    "failed": {"error": str, "traceback?": str},
+    "identity": {"identity": str, "keys": {"data": str, "fold": int, "seed": int, "system": {"name": str}}},
+    "metrics": {"parameters?": float, "faces/train?": float, ...: str | float | None},
+    "mlflow": {...: {"run_id": str, "end": str}},
+    "transfer": {"run?": str | None},
+    "weights": {"sha256?": str, "trained_by?": str},
+}
+# The files that do not change any more once a run is done, which its done mark holds the checksums of.
+LASTING = (
+    *("config.yaml", "environment.json", "identity.json", "metrics.json", "predictions.csv"),
+    *("transfer.json", "weights.json"),
+)
 
 
 @dataclass(frozen=True)
@@ -66,16 +91,65 @@ class RunFolder:
                 raise UserError(f"{self.path} is being trained by another process: wait for it, or stop it") from None
             yield
 
-    def read(self, name: str) -> dict[str, Any]:
-        """Read one of the folder's JSON files; an empty dictionary when it is not there."""
-        file = self.path / f"{name}.json"
-        if not file.exists():
-            return {}
+    @property
+    def keys(self) -> dict[str, Any]:
+        """Everything that can change the result of the run; Damaged where identity.json is not there or another's."""
+        told = self.read("identity")
+        if not told:
+            raise self.damaged("identity.json", "is not there")
+        keys: dict[str, Any] = told["keys"]
+        if told["identity"] != identity(keys["system"]["name"], keys):
+            raise self.damaged("identity.json", "holds other keys than its run was named after")
+        return keys
+
+    @property
+    def failure(self) -> str:
+        """Why the run failed, in one sentence, which may be that its own cannot be read; "" where it tells nothing."""
         try:
-            content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        except ValueError:
-            raise UserError(f"{file} is not valid JSON: remove the run folder {self.path} and run it again") from None
+            return str(self.read("failed").get("error", ""))
+        except Damaged as error:
+            return str(error)
+
+    def read(self, name: str) -> dict[str, Any]:
+        """Read one of the folder's JSON files, an empty dictionary when it is not there; Damaged as `content`."""
+        return self._parsed(f"{name}.json", name) if (self.path / f"{name}.json").exists() else {}
+
+    def content(self, name: str) -> bytes:
+        """Return what is in a file; Damaged where it cannot be read or is not what a finished run has left."""
+        content = self._bytes(name)
+        told = self._parsed("done", "done") if name in LASTING and (self.path / "done").exists() else {}
+        if name in told and told[name] != hashlib.sha256(content).hexdigest():
+            raise self.damaged(name, "is not the file that the run has left")
         return content
+
+    def check(self) -> None:
+        """Damaged where a file that tables and answers are made of is not what a finished run has left."""
+        for name in LASTING:
+            if (self.path / name).exists():
+                self.content(name)
+
+    def damaged(self, name: str, problem: str) -> Damaged:
+        """Return the error that says what is wrong with a file of the folder, and what to do."""
+        remedy = f"copy the run folder {self.path} anew from where it is whole, or remove it and run it again"
+        if name == "mlflow.json":
+            remedy = "remove this file, and `agegender track` sends the run anew"
+        return Damaged(f"{self.path / name} {problem}: {remedy}")
+
+    def _parsed(self, file: str, name: str) -> dict[str, Any]:
+        content = self.content(file)
+        if not content and name == "done":
+            return {}  # of a run from before marks held checksums
+        try:
+            parsed: dict[str, Any] = parse(content, SHAPES[name])
+        except ValueError as error:
+            raise self.damaged(file, str(error)) from None
+        return parsed
+
+    def _bytes(self, name: str) -> bytes:
+        try:
+            return (self.path / name).read_bytes()
+        except OSError as error:
+            raise self.damaged(name, f"cannot be read ({error.strerror})") from None
 
     def write(self, name: str, content: Mapping[str, Any]) -> None:
         """Write one of the folder's JSON files, whole or not at all."""
@@ -86,10 +160,15 @@ class RunFolder:
         write_whole(self.path / name, text.encode())
 
     def finish(self) -> None:
-        """Drop what only an unfinished run needs and set the done mark, last of all."""
+        """Drop what only an unfinished run needs and set the done mark, last of all.
+
+        It holds the checksum of every file that tables and answers are made of, so that none can change unnoticed.
+        """
         shutil.rmtree(self.checkpoints, ignore_errors=True)
         (self.path / "failed.json").unlink(missing_ok=True)
-        (self.path / "done").touch()
+        files = [self.path / name for name in LASTING if (self.path / name).exists()]
+        sums = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+        self.write_text("done", json.dumps(sums, indent=2) + "\n")
 
 
 def write_whole(file: Path, content: bytes | memoryview) -> None:

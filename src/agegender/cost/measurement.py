@@ -4,17 +4,39 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import platform
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from math import isclose
 from pathlib import Path
 from typing import Any
 
-from agegender.cost.latency import Calls
+from agegender.cost.latency import Calls, Latency, summarize
 from agegender.environment import describe_environment
-from agegender.errors import UserError
+from agegender.errors import Damaged
+from agegender.json_files import Shape, parse
+from agegender.runtimes import RUNTIMES
 
+log = logging.getLogger(__name__)
+_SUBJECT: Shape = {
+    **dict.fromkeys(("network", "runtime", "precision"), str),
+    **dict.fromkeys(("threads", "batch_size", "size"), int),
+    "tasks": list,
+}
+_DIGITS = 16  # of the nanoseconds of a call; months
+_SHAPE: Shape = {
+    "subject": _SUBJECT,
+    "device": str,
+    "latency_ms": dict.fromkeys(Latency.__annotations__, float),
+    "turns": {"drift": float},
+    "environment": {"commit": str | None, "started": str},
+    "versions": {...: str | None},
+    "counts?": {...: float},
+    "file_bytes?": float,
+    "peak_bytes?": float | None,
+}
 GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 
 
@@ -104,27 +126,49 @@ def write(folder: Path, subject: Subject, facts: Mapping[str, Any], calls: Calls
 
 
 def read(folder: Path) -> Measurement | None:
-    """Read a measurement; None where there is none, or only a part of one."""
+    """Read a measurement; None where there is none, or only a part of one.
+
+    Damaged where its two files cannot be read, do not agree, or are not of the subject that the folder is named after.
+    """
     file = folder / "cost.json"
     if not file.exists():
         return None
     try:
-        facts = json.loads(file.read_text(encoding="utf-8"))
+        facts = parse(file.read_bytes(), _SHAPE)
         words = facts.pop("subject")
-        subject = Subject(**{**words, "tasks": tuple(words["tasks"])})
-    except (ValueError, KeyError, TypeError):
-        raise UserError(f"{file} is not a measurement: remove {folder} and measure again") from None
+        told = {name: words[name] for name in Subject.__annotations__}
+        subject = Subject(**{**told, "tasks": tuple(map(str, words["tasks"]))})
+        if subject.runtime not in RUNTIMES or folder_of(subject, facts["device"], folder.parent) != folder:
+            raise ValueError("is not of the network and device that its folder is named after")
+        latency = vars(summarize(read_calls(folder)))
+        if not all(isclose(latency[name], facts["latency_ms"][name], rel_tol=1e-6) for name in latency):
+            raise ValueError("has other latencies than calls.csv beside it")
+    except OSError as error:
+        raise Damaged(f"{error.filename} cannot be read ({error.strerror}): {_remedy(folder)}") from None
+    except ValueError as error:
+        raise Damaged(f"{file} {error}: {_remedy(folder)}") from None
     return Measurement(subject, folder, facts)
 
 
+def _remedy(folder: Path) -> str:
+    return f"remove {folder} and measure again"
+
+
 def read_all(costs: Path) -> Iterator[Measurement]:
-    """Read every measurement below a folder, in the order of their names."""
+    """Read every measurement below a folder, in the order of their names; damaged ones are named and left out."""
     for file in sorted(costs.glob("*/cost.json")):
-        found = read(file.parent)
+        try:
+            found = read(file.parent)
+        except Damaged as error:
+            log.warning("%s", error)
+            continue
         if found:
             yield found
 
 
 def read_calls(folder: Path) -> Calls:
-    """Read the nanoseconds of a measurement's calls."""
-    return [int(line) for line in (folder / "calls.csv").read_text(encoding="utf-8").split()[1:]]
+    """Read the nanoseconds of a measurement's calls; ValueError where a line is none."""
+    lines = (folder / "calls.csv").read_bytes().split()[1:]
+    if not all(line.isdigit() and len(line) < _DIGITS for line in lines):
+        raise ValueError("has a calls.csv beside it with a line that is no number of nanoseconds")
+    return [int(line) for line in lines]

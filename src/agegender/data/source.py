@@ -69,9 +69,14 @@ class Folder:
         """Return the content of the file of this name; UserError when it is missing, unreadable or above 400 MB."""
         path = self.path / name
         try:
+            if not path.is_file() and path.exists():  # reading a pipe or a device might never end
+                raise UserError(f"{path} is no regular file")
             with path.open("rb") as file:
-                _check_size(os.fstat(file.fileno()).st_size, str(path))
-                return file.read()
+                size = os.fstat(file.fileno()).st_size
+                _check_size(size, str(path))
+                content = file.read((size or MAX_BYTES) + 1)  # not all that it may still become; some tell no size
+                _check_size(len(content), str(path))
+                return content
         except OSError as error:
             raise UserError(f"cannot read {path}: {error.strerror}") from error
 

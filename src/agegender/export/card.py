@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from agegender import statistics
 from agegender.data.protocols import get_protocol
 from agegender.export.parity import TOLERANCE, TaskParity
-from agegender.report.dialects import MARKDOWN
+from agegender.report.dialects import MARKDOWN, code
 from agegender.tasks import Task, get_task
 
 FEW = 30  # faces: below it a share says next to nothing and is marked
@@ -45,8 +45,9 @@ def write_card(
     return (
         "\n\n".join(
             [
-                f"# {name}",
-                f"{config.system.title}, {precision}, exported from the run `{identity}` of agegender-bench.",
+                f"# {MARKDOWN.escape(name)}",
+                f"{MARKDOWN.escape(config.system.title)}, {precision}, exported from the run {code(identity)} of "
+                "agegender-bench.",
                 USE,
                 "## Training",
                 "\n".join(_training(config)),
@@ -70,14 +71,15 @@ def write_card(
 
 def _training(config: DictConfig) -> Iterator[str]:
     protocol, recipe = get_protocol(config.protocol.name, config.data.name), config.recipe
-    yield f"- **data**: {config.data.title}, test fold {config.fold}; see its terms before passing anything on"
+    data = MARKDOWN.escape(config.data.title)
+    yield f"- **data**: {data}, test fold {config.fold}; see its terms before passing anything on"
     if test := config.data.get("test"):
         yield f"- **tested on**: the faces of {test} of that fold, and all that is said of test faces here is of those"
     yield f"- **protocol**: {protocol.name} v{protocol.version}: {MARKDOWN.escape(protocol.description)}"
     if (fraction := config.protocol.get("fraction", 1.0)) < 1:
         yield f"- **part of the data**: {fraction:.0%} of every stratum"
     steps = f"{recipe.steps} steps of {recipe.batch_size}"
-    yield f"- **recipe**: {recipe.name}, {steps}, seed {config.seed}; mode {config.mode}"
+    yield f"- **recipe**: {MARKDOWN.escape(recipe.name)}, {steps}, seed {config.seed}; mode {config.mode}"
 
 
 def _feeding(metadata: Mapping[str, str]) -> Iterator[str]:

@@ -20,8 +20,12 @@ LOOKS = {
 _NAMES = {head: name for name, head in HEADS.items()}
 
 
-def describe(trained: Trained, statistics: str) -> Mapping[str, str]:
-    """Return the metadata of a run's file, words by name; `preprocessing` and `outputs` are JSON."""
+def describe(trained: Trained, statistics: str, free_batch: bool) -> Mapping[str, str]:
+    """Return the metadata of a run's file, words by name; `preprocessing` and `outputs` are JSON.
+
+    `free_batch`: whether the file takes any number of faces at a time, or one. Outputs are told by their position, as
+    some runtimes have no names for them.
+    """
     side, channels = trained.input_size, ", ".join(trained.preprocessing.channels)
     preprocessing = {
         "face": f"a crop as in {trained.data}, RGB, resized to {trained.stored_size} x {trained.stored_size}, 0..255",
@@ -29,11 +33,12 @@ def describe(trained: Trained, statistics: str) -> Mapping[str, str]:
         "resize": f"to {side} x {side}, bilinear, pixel i from coordinate i * {trained.stored_size} / {side}, no "
         "half-pixel centres, no antialiasing (TensorFlow 1 resize_images); crops are cut without resizing",
         **_numbers(trained.preprocessing, side),
-        "layout": f"float32 (1, 3, {side}, {side}), channels {channels}",
+        "layout": f"float32 ({'N' if free_batch else 1}, 3, {side}, {side}), channels {channels}",
     }
     heads: Any = trained.network.heads  # typed loosely because a ModuleDict knows only modules
     outputs = [
         {
+            "position": position,
             "task": task,
             "meaning": get_task(task).title,
             "labels": list(get_task(task).labels),
@@ -45,7 +50,7 @@ def describe(trained: Trained, statistics: str) -> Mapping[str, str]:
             "head": _NAMES.get(type(head), type(head).__name__),
             "answer": head.decision,
         }
-        for task, head in heads.items()
+        for position, (task, head) in enumerate(heads.items())
     ]
     return {
         "producer": f"agegender-bench {version('agegender-bench')}",

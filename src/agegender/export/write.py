@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from agegender.data.batches import Faces
 from agegender.data.looks import get_look
@@ -20,6 +20,7 @@ from agegender.export.metadata import describe
 from agegender.export.parity import FACES, TaskParity, answers, compare, failures, some
 from agegender.prediction.trained import Trained, load
 from agegender.predictions import read_predictions
+from agegender.run_config import read_config
 from agegender.runtimes import get_runtime
 from agegender.runtimes.runtime import Conversion, Logits, files_of
 from agegender.settings import pack_of
@@ -50,10 +51,10 @@ def export(run: RunFolder, form: str, precision: str, statistics: str | None, fo
     runtime.check(precision)
     trained = load(run)
     used = _settle_statistics(trained, statistics)
-    config = OmegaConf.load(run.config)
-    assert isinstance(config, DictConfig)
+    config = read_config(run)
     parts = _faces(config, run)
-    metadata = describe(trained, used)
+    free = runtime.free_batch and not trained.depends_on_batch
+    metadata = describe(trained, used, free)
     name = f"{trained.identity}-{precision}" + (f"-{statistics}" if statistics else "")
     # Beside where the files are to stand, so that each gets there whole or not at all.
     beside = next(place for place in (folder, *folder.parents) if place.is_dir())
@@ -61,7 +62,8 @@ def export(run: RunFolder, form: str, precision: str, statistics: str | None, fo
         file = Path(unfinished) / f"{name}{runtime.suffix}"
         calibration = _images(trained, some(parts["train"], CALIBRATION)) if precision == "int8" else ()
         example = _images(trained, some(parts["test"], 1))[0]
-        runtime.convert(Conversion(Logits(trained.network), example, precision, calibration, metadata), file)
+        network, tasks = Logits(trained.network), tuple(trained.network.heads)
+        runtime.convert(Conversion(network, example, precision, calibration, metadata, tasks, free), file)
         faces = some(parts["test"], FACES)
         logits = answers(trained.network, runtime.open(file, 1), faces, partial(_seen, trained))
         heads: dict[str, Any] = dict(trained.network.heads.items())
@@ -98,7 +100,7 @@ def _settle_statistics(trained: Trained, statistics: str | None) -> str:
 
 def _faces(config: DictConfig, run: RunFolder) -> dict[str, Faces]:
     pack = pack_of(config)
-    if pack.digest != run.read("identity")["keys"]["data"]:
+    if pack.digest != run.keys["data"]:
         raise UserError(f"{config.data.pack} holds other faces than {run.identity} was trained on: prepare those again")
     return faces_of(config, pack)
 

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from agegender.prediction.answers import Answer, TaskAnswer
+from agegender.spreadsheets import guard, quoting
 from agegender.tasks import get_task
 
 CAPTION = "guesses at the labels annotators gave, not facts about a person"
@@ -52,10 +53,10 @@ def _csv(answers: Sequence[Answer], tasks: Sequence[str]) -> str:
     for task in tasks:
         columns += [f"{task}_label", f"{task}_pred", *(f"{task}_p{k}" for k in range(len(get_task(task).labels)))]
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    writer = csv.writer(text, lineterminator="\n", quoting=quoting(str(answer.file) for answer in answers))
     writer.writerow(columns)
     for answer in answers:
-        row: list[object] = [answer.file, *(answer.box or ())]
+        row: list[object] = [guard(str(answer.file)), *(answer.box or ())]
         for task in tasks:
             said = answer.tasks[task]
             row += [_word(task, said), said.choice, *(f"{p:.9g}" for p in said.posterior)]

@@ -38,6 +38,8 @@ def find_images(images: str) -> list[Path]:
         files = [given / name for name in Folder(given).names()]
         found = [file for file in files if file.suffix.lower() in SUFFIXES and not file.name.endswith(COPY)]
     elif given.exists():
+        if not given.is_file():  # reading a pipe or a device might never end
+            raise UserError(f"images={images} is no regular file: give an image, a folder, or a pattern")
         found = [given]
     else:
         # A pattern may be absolute, which Path.glob refuses.

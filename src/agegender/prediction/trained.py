@@ -1,21 +1,25 @@
 """A finished run as something that answers: its network, and how it looks at a face."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from omegaconf import DictConfig, OmegaConf
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from agegender.data.preprocessing import Preprocessing
-from agegender.errors import UserError
+from agegender.errors import Damaged, UserError
 from agegender.models.layers import BetaBatchNorm2d
 from agegender.models.network import Network
 from agegender.modes import Evaluation
+from agegender.run_config import read_config
 from agegender.runs import RunFolder
 from agegender.settings import evaluation_of, preprocessing_of
 from agegender.training.evaluate import set_statistics
 from agegender.training.fit import build_network
+from agegender.transfer.source import checksum
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -65,8 +69,12 @@ def find_run(run: str, runs: Path) -> RunFolder:
 
 
 def _mlflow_runs(folder: RunFolder) -> set[str]:
-    """The ids of the MLflow runs that a run folder remembers, on whatever server."""
-    return {entry["run_id"] for entry in folder.read("mlflow").values()}
+    """The ids of the MLflow runs that a run folder remembers, on whatever server; none where they cannot be read."""
+    try:
+        return {entry["run_id"] for entry in folder.read("mlflow").values()}
+    except Damaged as error:
+        log.warning("%s", error)
+        return set()
 
 
 def load(folder: RunFolder) -> Trained:
@@ -74,8 +82,7 @@ def load(folder: RunFolder) -> Trained:
 
     UserError where the weights are missing, do not fit, or are not the ones that were evaluated.
     """
-    config = OmegaConf.load(folder.config)
-    assert isinstance(config, DictConfig)
+    config = read_config(folder)
     evaluation, network, weights = evaluation_of(config), build_network(config), _weights(folder)
     if evaluation.statistics == "reestimated" and weights != folder.weights:
         raise UserError(
@@ -84,9 +91,12 @@ def load(folder: RunFolder) -> Trained:
         )
     try:
         network.load_state_dict(load_file(weights))
-    except (SafetensorError, RuntimeError) as error:
+        told = RunFolder(weights.parent).read("weights").get("sha256")
+        if told not in (None, checksum(weights)):
+            raise RuntimeError("it is not the file that the run has left")
+    except (SafetensorError, RuntimeError, OSError) as error:
         reason = str(error).splitlines()[0]
-        raise UserError(f"{weights} is damaged or not of {folder.config} ({reason}): copy the run anew") from None
+        raise Damaged(f"{weights} is damaged or not of {folder.config} ({reason}): copy the run anew") from None
     if evaluation.statistics != "network":
         set_statistics(network, evaluation.statistics)
     return Trained(

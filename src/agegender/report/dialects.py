@@ -19,13 +19,32 @@ class Dialect:
 
 def _escape(signs: Mapping[str, str]) -> Callable[[str], str]:
     pattern = re.compile("|".join(map(re.escape, signs)))
-    return lambda text: pattern.sub(lambda match: signs[match[0]], text)
+    return lambda text: pattern.sub(lambda match: signs[match[0]], " ".join(text.split()))
+
+
+# Everywhere: code, emphasis, links and images, cells, strikethrough, formulas, headings, HTML, entities. An underscore
+# inside a word is none of these.
+_MARKDOWN_SIGNS = re.compile(r"[\\`*\[\]|~$#<]|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])")
+# Only where a block begins: quotations, lists, rules.
+_MARKDOWN_BLOCK = re.compile(r"^(\d*)(>|[-+.)](?=\s|$)|[-=]+$)")
+_ENTITIES = {"<": "&lt;", "&": "&amp;"}
+
+
+def _escape_markdown(text: str) -> str:
+    inside = _MARKDOWN_SIGNS.sub(lambda match: _ENTITIES.get(match[0], f"\\{match[0]}"), " ".join(text.split()))
+    return _MARKDOWN_BLOCK.sub(r"\1\\\2", inside)
+
+
+def code(text: str) -> str:
+    """Print a name in Markdown as code, where it has no sign that ends code or a cell."""
+    return f"`{text}`" if re.fullmatch(r"[\w.+-]+", text) else _escape_markdown(text)
 
 
 _LATEX_SIGNS = {sign: f"\\{sign}" for sign in "{}$&#_%"} | {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
+    "`": r"\textasciigrave{}",
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
@@ -35,7 +54,6 @@ _LATEX_SIGNS = {sign: f"\\{sign}" for sign in "{}$&#_%"} | {
     "−": "$-$",
     "†": r"\textdagger{}",
 }
-_MARKDOWN_SIGNS = {"|": "\\|", "*": "\\*", "<": "&lt;", "\n": " "}
 
-MARKDOWN = Dialect(_escape(_MARKDOWN_SIGNS), lambda text: f"**{text}**", " ± ", "–", "—", " †")
+MARKDOWN = Dialect(_escape_markdown, lambda text: f"**{text}**", " ± ", "–", "—", " †")
 LATEX = Dialect(_escape(_LATEX_SIGNS), lambda text: rf"\textbf{{{text}}}", r"\,$\pm$\,", "--", "---", r"\textdagger{}")

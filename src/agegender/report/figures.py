@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from agegender.report.answers import draw_answers, folds_in
 from agegender.report.cells import HEADLINES, Column
@@ -33,7 +34,10 @@ _TEXT = 11
 
 
 def draw_figures(table: Table) -> dict[str, tuple[str, Figure]]:
-    """Draw all figures: file name (`folds.png`, `confusion_<system>_<task>.png`) -> (title, figure)."""
+    """Draw all figures: file name (`folds.png`, `confusion_<system>_<task>.png`) -> (title, figure).
+
+    A `$` in their words is a dollar and begins no formula.
+    """
     figures = {}
     columns = [column for column in table.columns if column.metric in HEADLINES and _predicting(table, column)]
     if columns:
@@ -52,6 +56,9 @@ def draw_figures(table: Table) -> dict[str, tuple[str, Figure]]:
                 title = f"{row.title} ({row.mode}): {TASKS[task].title}"
                 draw = draw_answers if TASKS[task].measured else _draw_confusion
                 figures[f"confusion_{row.key}_{task}.png"] = (title, draw(row, task))
+    for _, figure in figures.values():
+        for text in figure.findobj(Text):
+            text.set_parse_math(False)
     return figures
 
 

@@ -18,7 +18,8 @@ from agegender.report.words import change, mean, number, say_cell, told
 
 _MEANS_NOTES = (
     "Shares in percent, errors in the unit named: mean over the folds and, after ±, the sample standard deviation over "
-    "the folds (ddof 1). Bold: best mean of a complete column; that it is more than chance is not claimed.",
+    "the folds (ddof 1). Bold: best mean of a complete column, where it is better than the majority row's; that it is "
+    "more than chance is not claimed.",
     "—: the system does not predict this. n: labelled test faces. 1-off: at most one group away; top-2: among the two "
     "most probable groups; balanced exact: mean recall of the groups. Age group and gender are as annotated.",
     "The majority row answers every face of a fold with the label most frequent among the fold's own test faces.",
@@ -148,7 +149,7 @@ def _differences_grid(table: Table, columns: Sequence[Column], dialect: Dialect)
         f"Each row against {reference}" if reference else "Each row against the same system evaluated as its mode says"
     )
     notes = [f"{first}, {_DIFFERENCES_NOTE}"]
-    return Grid("differences", dialect.escape(title), names, body, notes, "ll" + "r" * len(head))
+    return Grid("differences", title, names, body, notes, "ll" + "r" * len(head))
 
 
 def _decades_grid(table: Table, dialect: Dialect) -> Grid:

@@ -15,6 +15,7 @@ from agegender.report.cells import HEADLINES, Column
 from agegender.report.costs import Setting, median_of, pairs_of, settings_of
 from agegender.report.table import Row, Table
 from agegender.runtimes import RUNTIMES
+from agegender.spreadsheets import guard
 from agegender.tasks import TASKS
 
 _TEXT = 11
@@ -138,5 +139,5 @@ def to_csv(table: Table) -> str:
         for setting in panels_of(table):
             for p in points_of(table, column, setting):
                 numbers = [p.networks, f"{p.ms:.6f}", f"{p.accuracy:.6f}", f"{p.sd:.6f}", int(p.best)]
-                writer.writerow([column.metric, setting.device, setting.runtime, p.title, *numbers])
+                writer.writerow([column.metric, setting.device, setting.runtime, guard(p.title), *numbers])
     return text.getvalue()

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import pandas as pd
 
 from agegender import metrics
-from agegender.errors import UserError
+from agegender.errors import Damaged
 from agegender.predictions import read_predictions
 from agegender.runs import RunFolder
 
 if TYPE_CHECKING:
     from agegender.experiments import Job
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,28 +63,29 @@ def _load(job: Job) -> Record:
         if run.state == "done":
             return _load_done(job, run)
         if run.state == "failed":
-            error = str(run.read("failed").get("error", "failed.json names no error"))
+            error = run.failure or "failed.json names no error"
             return Record(job, "failed", error, environment=run.read("environment"))
-    except UserError as error:
+    except Damaged as error:
+        log.warning("left out: %s", error)
         return Record(job, "failed", str(error))
     return Record(job, "missing", "not finished" if run.state == "started" else "not run yet")
 
 
 def _load_done(job: Job, run: RunFolder) -> Record:
     environment, logged = run.read("environment"), run.read("metrics")
+    predictions = read_predictions(run.predictions)
+    if (folds := set(predictions["fold"])) != {job.fold}:
+        raise run.damaged("predictions.csv", f"holds faces of the folds {folds}, not of {job.fold}")
     try:
-        predictions = read_predictions(run.predictions)
-        if (folds := set(predictions["fold"])) != {job.fold}:
-            raise ValueError(f"it holds faces of the folds {folds}, not of {job.fold}")
         values = metrics.evaluate(predictions, job.tasks)
-        for count in (f"{task}_n" for task in job.tasks):
-            if logged.get(f"test/{count}", values[count]) != values[count]:
-                raise ValueError(
-                    f"it holds {values[count]:.0f} labelled faces, the run tested {logged[f'test/{count}']:.0f}"
-                )
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{run.predictions} cannot be used ({error}): remove the run folder and run it again") from None
-    validation = {name.split("/")[1]: value for name, value in logged.items() if name.startswith("validation/")}
+    except KeyError as error:
+        raise run.damaged("predictions.csv", f"has no column {error}") from None
+    _check_agree(run, values, logged)
+    validation = {
+        name.split("/")[1]: float(value)
+        for name, value in logged.items()
+        if name.startswith("validation/") and isinstance(value, int | float)
+    }
     return Record(
         job,
         "done",
@@ -91,3 +96,11 @@ def _load_done(job: Job, run: RunFolder) -> Record:
         validation=validation,
         training_faces=logged.get("faces/train"),
     )
+
+
+def _check_agree(run: RunFolder, values: Mapping[str, float], logged: Mapping[str, Any]) -> None:
+    """Refuse predictions that give other numbers than the run had when it ended: one of its two files was changed."""
+    for name, value in values.items():
+        told = logged.get(f"test/{name}", None if name.endswith("_n") else value)
+        if not isinstance(told, int | float) or not np.isclose(told, value, rtol=1e-6, atol=1e-9, equal_nan=True):
+            raise run.damaged("metrics.json", f"tells {name} {told}, and the run's predictions.csv gives {value:.6g}")

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import isnan
+from urllib.parse import quote
 
 from agegender.report.cells import HEADLINES, Cell
-from agegender.report.dialects import LATEX, MARKDOWN
+from agegender.report.dialects import LATEX, MARKDOWN, code
 from agegender.report.grid import Grid
 from agegender.report.grids import build_grids
 from agegender.report.records import Record
 from agegender.report.table import Row, Table, best_rows
 from agegender.report.words import number
+from agegender.spreadsheets import guard
 
 CSV_HEAD = ("system", "mode", "evaluation", "fold", "metric", "value", "sd", "low", "high", "n", "runs")
 
@@ -21,13 +23,14 @@ CSV_HEAD = ("system", "mode", "evaluation", "fold", "metric", "value", "sd", "lo
 def to_markdown(table: Table, figures: Mapping[str, str]) -> str:
     """Print the whole report: means, caption, missing runs, other grids, figures (relative path: title), runs."""
     means, *others = build_grids(table, MARKDOWN)
-    blocks = [f"# {table.facts.get('experiment', table.dataset)}", *_markdown_section(means), "## What was run"]
+    heading = MARKDOWN.escape(table.facts.get("experiment", table.dataset))
+    blocks = [f"# {heading}", *_markdown_section(means), "## What was run"]
     blocks.append("\n".join(f"- **{key}**: {MARKDOWN.escape(text)}" for key, text in _caption(table).items()))
     if table.absent:
         blocks += ["## Missing runs", "\n".join(f"- {MARKDOWN.escape(_absence(record))}" for record in table.absent)]
     blocks += [block for grid in others for block in _markdown_section(grid)]
     if figures:
-        blocks += ["## Figures", *(f"![{MARKDOWN.escape(title)}]({path})" for path, title in figures.items())]
+        blocks += ["## Figures", *(f"![{MARKDOWN.escape(title)}]({quote(path)})" for path, title in figures.items())]
     blocks += ["## Runs", _markdown_grid(_runs_grid(table))]
     return "\n\n".join(blocks) + "\n"
 
@@ -39,13 +42,14 @@ def summarize(table: Table) -> str:
 
 
 def name_best(table: Table) -> str:
-    """Say in one sentence which rows have the best means; empty while runs are missing or nothing competes."""
+    """Say in a sentence, Markdown, which rows have the best means; empty while runs are missing or nothing competes."""
     found = []
     for column in table.columns:
         rows = best_rows(table, column) if column.metric in HEADLINES else []
         if rows:
             value = number(rows[0].cells[column.metric].mean, column)
-            found.append(f"{column.title} {value} {column.unit} ({' and '.join(row.title for row in rows)})")
+            names = " and ".join(MARKDOWN.escape(row.title) for row in rows)
+            found.append(f"{column.title} {value} {column.unit} ({names})")
     return f"Best mean over the folds: {'; '.join(found)}." if found else ""
 
 
@@ -74,9 +78,9 @@ def to_csv(table: Table) -> str:
         for column in table.columns:
             if column.metric in row.cells:
                 lines = _csv_lines(table, column.metric, row.cells[column.metric])
-                writer.writerows([row.system, row.mode, row.variant, *line] for line in lines)
+                writer.writerows([guard(row.system), row.mode, row.variant, *line] for line in lines)
         for metric, found in row.differences.items():
-            name, end = [row.system, row.mode, row.variant], [str(found.n), " ".join(found.runs)]
+            name, end = [guard(row.system), row.mode, row.variant], [str(found.n), " ".join(found.runs)]
             mean, sd, pooled, low, high = map(_exactly, (found.mean, found.sd, found.pooled, found.low, found.high))
             writer.writerow([*name, "mean difference", metric, mean, sd, "", "", *end])
             writer.writerow([*name, "pooled difference", metric, pooled, "", low, high, *end])
@@ -122,7 +126,7 @@ def _absence(record: Record) -> str:
 def _runs_grid(table: Table) -> Grid:
     def identities(row: Row, fold: int) -> str:
         runs = {run: None for cell in row.cells.values() for run in cell.runs.get(fold, ())}
-        return "<br>".join(f"`{run}`" for run in runs) or "missing"
+        return "<br>".join(map(code, runs)) or "missing"
 
     body = [
         [MARKDOWN.escape(row.title), row.mode, *(identities(row, fold) for fold in table.folds)] for row in table.rows
@@ -138,12 +142,17 @@ def _runs_grid(table: Table) -> Grid:
 
 
 def _markdown_section(grid: Grid) -> list[str]:
-    return [f"## {grid.title}", _markdown_grid(grid), *(MARKDOWN.escape(note) for note in grid.notes)]
+    return [f"## {MARKDOWN.escape(grid.title)}", _markdown_grid(grid), *(MARKDOWN.escape(note) for note in grid.notes)]
 
 
 def _markdown_grid(grid: Grid) -> str:
     rules = ["---:" if side == "r" else "---" for side in grid.align]
     return "\n".join(f"| {' | '.join(line)} |" for line in [grid.head, rules, *grid.body])
+
+
+def _latex_lines(lines: Iterable[Sequence[str]]) -> list[str]:
+    r"""Print lines of a table; the braces keep the end of a line before, `\\`, from reading `[` or `*` as its own."""
+    return [rf"{{}}{' & '.join(line)} \\" for line in lines]
 
 
 def _latex_grid(grid: Grid, title: str, notes: list[str]) -> list[str]:
@@ -157,9 +166,9 @@ def _latex_grid(grid: Grid, title: str, notes: list[str]) -> list[str]:
         r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%",
         rf"\begin{{tabular}}{{{columns}}}",
         r"\toprule",
-        rf"{' & '.join(grid.head)} \\",
+        *_latex_lines([grid.head]),
         r"\midrule",
-        *(rf"{' & '.join(line)} \\" for line in grid.body),
+        *_latex_lines(grid.body),
         r"\bottomrule",
         r"\end{tabular}}",
         *(rf"\par\footnotesize {LATEX.escape(note)}" for note in notes),

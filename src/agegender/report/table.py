@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import nan
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,8 @@ from agegender.report.costs import SystemCost
 from agegender.report.differences import Difference, build_difference
 from agegender.report.published import Published
 from agegender.report.records import Record
+
+_EQUAL = 1e-12  # how far means of the same answers may be apart
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,13 +164,20 @@ def build_table(
 
 
 def best_rows(table: Table, column: Column) -> list[Row]:
-    """Return the rows with the best mean of a column; none while a run of the column is missing or nothing competes."""
+    """Return the rows with the best mean of a column, where that is better than the constant answer's.
+
+    None while a run of the column is missing or nothing competes.
+    """
     rows = [row for row in table.rows if column.metric in row.cells]
     cells = [row.cells[column.metric] for row in rows]
     if len(rows) < 2 or not all(cell.complete for cell in cells):
         return []
     best = (min if column.less_is_better else max)(cell.mean for cell in cells)
-    return [row for row, cell in zip(rows, cells, strict=True) if np.isclose(cell.mean, best, rtol=0, atol=1e-12)]
+    constant = table.baseline.cells[column.metric].mean if column.metric in table.baseline.cells else nan
+    gain = constant - best if column.less_is_better else best - constant
+    if gain <= _EQUAL:  # of a constant answer there is no correlation, NaN
+        return []
+    return [row for row, cell in zip(rows, cells, strict=True) if np.isclose(cell.mean, best, rtol=0, atol=_EQUAL)]
 
 
 def _check_alike(records: Sequence[Record], names: Iterable[str], place: str) -> None:

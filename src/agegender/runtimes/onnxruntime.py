@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,15 +23,19 @@ OPSET = 20  # of the year 2023: what today's readers of ONNX, TensorRT and Core 
 
 
 def convert(conversion: Conversion, file: Path) -> None:
-    """Write the network as ONNX for the example's batch size; int8 as QDQ, quantised by ONNX Runtime's own tool."""
+    """Write the network as ONNX, int8 as QDQ, quantised by ONNX Runtime's own tool."""
     import onnx
 
+    example, free = conversion.example, conversion.free_batch
+    if free and len(example) == 1:
+        example = example.repeat(2, 1, 1, 1)  # torch takes a size of one for one that never changes
     with quiet():
         try:
             program = torch.onnx.export(
                 conversion.model,
-                (conversion.example,),
+                (example,),
                 dynamo=True,
+                dynamic_shapes=({0: torch.export.Dim("batch")},) if free else None,
                 input_names=[INPUT],
                 opset_version=OPSET,
                 verbose=False,
@@ -40,10 +44,26 @@ def convert(conversion: Conversion, file: Path) -> None:
             raise UserError(f"this network cannot be written as ONNX: {_cause(error)}") from error
         assert program is not None
         model = program.model_proto
+    name_outputs(model.graph, conversion.outputs)
     if conversion.precision == "int8":
         model = _quantised(model, conversion)
     onnx.helper.set_model_props(model, dict(conversion.metadata))
     file.write_bytes(model.SerializeToString())
+
+
+def name_outputs(graph: GraphProto, names: Sequence[str]) -> None:
+    """Give the outputs these names, none of which is `INPUT`; values inside that have such a name already get another.
+
+    The exporter itself would give two values one name.
+    """
+    own = [output.name for output in graph.output]
+    inside = {value for node in graph.node for value in (*node.input, *node.output)} - set(own)
+    new = {value: f"{value}_inside" for value in inside & set(names)} | dict(zip(own, names, strict=False))
+    for each in (*graph.output, *graph.value_info, *graph.initializer):
+        each.name = new.get(each.name, each.name)
+    for node in graph.node:
+        for values in (node.input, node.output):
+            values[:] = [new.get(value, value) for value in values]
 
 
 def _cause(error: BaseException) -> str:
@@ -130,4 +150,5 @@ ONNXRUNTIME = Runtime(
     metadata=metadata,
     modules=("onnx", "onnxscript", "onnxruntime"),
     extra="onnxruntime",
+    free_batch=True,
 )

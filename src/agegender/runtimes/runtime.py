@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from agegender.errors import UserError
 
 Session = Callable[[NDArray[np.float32]], list[NDArray[np.float32]]]
-"""images (N, 3, S, S) of the batch size that was converted for -> each task's logits (N, K), in the network's order."""
+"""images (N, 3, S, S) of a batch size that was converted for -> each task's logits (N, K), in the network's order."""
 
 
 class Conversion(NamedTuple):
@@ -23,7 +23,8 @@ class Conversion(NamedTuple):
     `model` maps images (N, 3, S, S), float32, to a tuple of logits (N, K), in evaluation mode; `example` is such
     images, of the batch size that the file will be for. `precision` is one of the runtime's. `calibration` are images
     (1, 3, S, S) of real training faces that an int8 conversion sees, empty for the others. `metadata` goes into the
-    file, and `Runtime.metadata` gives it back.
+    file, and `Runtime.metadata` gives it back. `outputs` are the names of the logits, where the file can hold names;
+    with `free_batch` the file is for any number of images at a time, where the runtime has that.
     """
 
     model: nn.Module
@@ -31,6 +32,8 @@ class Conversion(NamedTuple):
     precision: str
     calibration: Sequence[Tensor]
     metadata: Mapping[str, str]
+    outputs: Sequence[str] = ()
+    free_batch: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ class Runtime:
     modules: tuple[str, ...] = ()
     extra: str = ""
     device: str = "cpu"
+    free_batch: bool = False  # whether a file may leave open how many images it is given
 
     def check(self, precision: str) -> None:
         """Refuse a runtime that is not installed and a precision it does not have."""

@@ -5,11 +5,13 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from omegaconf import DictConfig, OmegaConf
-
-from agegender.errors import UserError
+from agegender.errors import Damaged
+from agegender.json_files import Shape, parse
+from agegender.run_config import read_config
 from agegender.runs import RunFolder
 from agegender.settings import differences
+
+_LOGGED: Shape = {"step": int, "time": float, "values": {...: float}}  # a line of history.jsonl
 
 
 class Point(NamedTuple):
@@ -32,14 +34,14 @@ class FoldData(NamedTuple):
 
 def title(folder: RunFolder) -> str:
     """Return the name a run is shown by."""
-    keys = _keys(folder)
+    keys = folder.keys
     apart = [f"{name.replace('_', ' ')} {value}" for name, value in _apart(folder).items()]
     return ", ".join([f"{_name(keys['system'])} fold {keys['fold']} seed {keys['seed']}", *apart])
 
 
 def tags(folder: RunFolder) -> dict[str, str]:
     """Return what runs are grouped and filtered by, and the environment that made this one."""
-    keys, environment = _keys(folder), folder.read("environment")
+    keys, environment = folder.keys, folder.read("environment")
     found = {name: _name(keys[name]) for name in ("system", "fold", "seed", "protocol", "mode")}
     found |= {"data": str(_data(folder)["name"]), "identity": folder.identity}
     found["evaluation"] = "_".join(_apart(folder).values()) or "as the mode says"
@@ -54,14 +56,14 @@ def tags(folder: RunFolder) -> dict[str, str]:
 
 def parameters(folder: RunFolder) -> dict[str, str]:
     """Return everything in the identity, nested keys joined by dots."""
-    return dict(_flat(_keys(folder)))
+    return dict(_flat(folder.keys))
 
 
 def curve(folder: RunFolder, after: int = 0) -> tuple[list[Point], int]:
     """Return the logged points after the first `after` lines, and the number of lines; a half-written one waits."""
     if not folder.history.exists():
         return [], 0
-    complete = folder.history.read_text(encoding="utf-8").split("\n")[:-1]
+    complete = folder.content("history.jsonl").split(b"\n")[:-1]
     return [
         point for number, line in enumerate(complete[after:], after + 1) for point in _points(folder, number, line)
     ], len(complete)
@@ -79,7 +81,7 @@ def results(folder: RunFolder) -> list[Point]:
 
 def fold_data(folder: RunFolder) -> list[FoldData]:
     """Return the data of the run's fold for training and for test; the digest is the whole data set's."""
-    data, keys = _data(folder), _keys(folder)
+    data, keys = _data(folder), folder.keys
     source = str(data.get("source") or data.get("pack") or data["name"])
     name, digest = f"{data['name']} fold {keys['fold']}", str(keys["data"])
     return [FoldData(f"{name} {context}", context, digest, source) for context in ("training", "test")]
@@ -88,7 +90,10 @@ def fold_data(folder: RunFolder) -> list[FoldData]:
 def started(folder: RunFolder) -> int | None:
     """When the run began, in milliseconds since the epoch; None where environment.json does not tell."""
     text = folder.read("environment").get("started")
-    return int(datetime.fromisoformat(text).timestamp() * 1000) if text else None
+    try:
+        return int(datetime.fromisoformat(text).timestamp() * 1000) if text else None
+    except (ValueError, OverflowError):
+        raise folder.damaged("environment.json", f"has no time '{text}'") from None
 
 
 def written(folder: RunFolder, name: str) -> int:
@@ -98,28 +103,23 @@ def written(folder: RunFolder, name: str) -> int:
 
 def _apart(folder: RunFolder) -> dict[str, str]:
     """What sets a run apart from others of its system, mode, fold and seed."""
-    config = OmegaConf.load(folder.config)
-    return differences(config) if isinstance(config, DictConfig) and "evaluation" in config else {}
-
-
-def _keys(folder: RunFolder) -> dict[str, Any]:
-    keys: dict[str, Any] = folder.read("identity")["keys"]
-    return keys
+    config = read_config(folder)
+    return differences(config) if "evaluation" in config else {}
 
 
 def _data(folder: RunFolder) -> Mapping[str, Any]:
     """Read the data section of the configuration: the identity knows data by digest only."""
-    data: Mapping[str, Any] = OmegaConf.load(folder.config).data
+    data: Mapping[str, Any] = read_config(folder).data
     return data
 
 
-def _points(folder: RunFolder, number: int, line: str) -> Iterator[Point]:
+def _points(folder: RunFolder, number: int, line: bytes) -> Iterator[Point]:
     try:
-        entry = json.loads(line)
+        entry = parse(line, _LOGGED)
         time, step = int(entry["time"] * 1000), entry["step"]
         yield from (Point(name, value, time, step) for name, value in entry["values"].items())
-    except (ValueError, KeyError, TypeError):
-        raise UserError(f"{folder.history}, line {number}, is not a logged step: remove that line") from None
+    except (ValueError, OverflowError):
+        raise Damaged(f"{folder.history}, line {number}, is not a logged step: remove that line") from None
 
 
 def _flat(keys: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

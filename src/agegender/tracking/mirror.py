@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from agegender.errors import UserError
+from agegender.errors import Damaged, UserError
 from agegender.tracking import facts
 from agegender.tracking.server import (
     IMPATIENT,
@@ -111,17 +111,22 @@ def follow(
 
 
 def track(target: Target, folders: Iterable[RunFolder], *, parent: str | None = None) -> Tracked:
-    """Send finished run folders, done or failed, that are not on the server yet.
+    """Send finished run folders, done or failed, that are not on the server yet; a damaged one stops no other.
 
-    UserError where the server fails; what was sent until then is kept, and the same call goes on from there.
+    UserError where the server fails; what was sent until then is kept, and the same call goes on from there. UserError
+    at the end, too, where folders are damaged, which are named.
     """
     folders = list(folders)
     finished = [folder for folder in folders if end_of(folder)]
-    already = 0
+    already, damaged = 0, 0
     for folder in finished:
         try:
+            folder.check()
             already += target.has_end(folder) and known_run(connect(target.uri), target, folder) is not None
             mirror(target, folder, parent=parent)
+        except Damaged as error:
+            log.error("not sent: %s", error)
+            damaged += 1
         except UserError:
             raise
         except Exception as error:
@@ -129,6 +134,8 @@ def track(target: Target, folders: Iterable[RunFolder], *, parent: str | None = 
             raise UserError(
                 f"{problem}: mend that and run `agegender track` again, it sends what is missing"
             ) from error
+    if damaged:
+        raise UserError(f"{damaged} of {len(folders)} run folders are damaged and were not sent; the others were")
     return Tracked(len(finished) - already, already, len(folders) - len(finished))
 
 

@@ -157,11 +157,12 @@ def close_run(client: MlflowClient, target: Target, folder: RunFolder, run_id: s
     for name in ARTIFACTS:
         if (folder.path / name).exists():
             client.log_artifact(run_id, str(folder.path / name))
-    failure = folder.read("failed") if folder.state == "failed" else {}
-    if failure:
+    failed = folder.state == "failed"
+    if failed:
+        failure = folder.read("failed")
         client.set_tag(run_id, "error", failure["error"])
         client.set_tag(run_id, NOTE, f"{failure['error']}\n\n```\n{failure.get('traceback', '')}\n```")
-    status, mark = ("FAILED", "failed.json") if failure else ("FINISHED", "done")
+    status, mark = ("FAILED", "failed.json") if failed else ("FINISHED", "done")
     terminate(client, run_id, status, facts.written(folder, mark))
     target.remember(folder, run_id, end=end_of(folder))
 

@@ -60,7 +60,7 @@ def sqlite_file(uri: str) -> Path | None:
 def end_of(folder: RunFolder) -> str:
     """Tell how a run ended: "done" or its error, so that another error next time is news; empty while it goes on."""
     if folder.state == "failed":
-        return str(folder.read("failed")["error"])
+        return folder.failure or "failed.json names no error"
     return "done" if folder.state == "done" else ""
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from pytorch_lightning.callbacks import Callback, RichProgressBar, Timer
 from safetensors.torch import load_file, save
 
@@ -20,6 +20,7 @@ from agegender.metrics import evaluate
 from agegender.models.network import Network, create_model
 from agegender.modes import get_mode
 from agegender.predictions import predictions_text
+from agegender.run_config import read_config
 from agegender.runs import RunFolder, identity, write_whole
 from agegender.settings import augmentation_of, evaluation_of, pack_of, plain, preprocessing_of, tasks_of
 from agegender.training.checkpoints import Checkpoints, best_weights, resume_point
@@ -88,7 +89,7 @@ def trained_twin(config: DictConfig, folder: RunFolder) -> RunFolder | None:
     Training ends before evaluation begins, so its weights are the ones this run would train; with other code it might
     train others, so it must be of the same commit.
     """
-    keys = folder.read("identity")["keys"] | {"evaluation": vars(get_mode(config.mode).evaluation)}
+    keys = folder.keys | {"evaluation": vars(get_mode(config.mode).evaluation)}
     twin = RunFolder(folder.path.parent / identity(config.system.name, keys))
     code = [tuple(run.read("environment").get(name) for name in ("commit", "dirty")) for run in (twin, folder)]
     lends = twin != folder and twin.state == "done" and twin.weights.exists() and code[0] == code[1]
@@ -112,8 +113,7 @@ def _begin(
     if source is None:
         return {}
     for run in lineage(source.run) if source.run else ():
-        theirs = OmegaConf.load(run.config)
-        assert isinstance(theirs, DictConfig)
+        theirs = read_config(run)
         if preprocessing_of(theirs) != preprocessing_of(config):
             log.warning("%s: run %s saw its faces prepared in another way", folder.identity, run.identity)
         try:

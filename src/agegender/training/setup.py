@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from agegender.environment import describe_environment
+from agegender.errors import Damaged
 from agegender.runs import RunFolder
 
 if TYPE_CHECKING:
     from agegender.tracking.target import Target
+
+log = logging.getLogger(__name__)
 
 
 def set_up(folder: RunFolder, config: DictConfig, keys: Mapping[str, Any]) -> None:
@@ -23,10 +27,19 @@ def set_up(folder: RunFolder, config: DictConfig, keys: Mapping[str, Any]) -> No
     folder.path.mkdir(parents=True, exist_ok=True)
     (folder.path / "failed.json").unlink(missing_ok=True)
     folder.write_text("config.yaml", OmegaConf.to_yaml(config, resolve=True))
-    before = folder.read("environment") if folder.checkpoints.exists() else None
+    before = _made_with_before(folder) if folder.checkpoints.exists() else None
     now = describe_environment(config.trainer.accelerator, config.trainer.device)
     folder.write("environment", now | ({"resumed_from": before} if before else {}))
     folder.write("identity", {"identity": folder.identity, "keys": dict(keys)})
+
+
+def _made_with_before(folder: RunFolder) -> Mapping[str, Any]:
+    """The environment of the part of a run that it goes on from; an unreadable one is no reason to lose that part."""
+    try:
+        return folder.read("environment")
+    except Damaged as error:
+        log.warning("what the first part of this run was made with is not known: %s", error)
+        return {}
 
 
 def tracking_target(config: DictConfig) -> Target | None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from agegender.errors import UserError, disk_explained, exit_on_user_error
+from agegender.errors import Damaged, UserError, disk_explained, exit_on_user_error
 from agegender.runs import RunFolder
 
 if TYPE_CHECKING:
@@ -57,8 +57,7 @@ class Sweep(Callback):
         failed = [folder for folder in folders if folder.state != "done"]
         log.info("%d of %d runs are done", len(folders) - len(failed), len(folders))
         for folder in failed:
-            error = folder.read("failed").get("error", f"it did not end; see {folder.log}")
-            log.error("%s %s: %s", folder.identity, folder.state, error)
+            log.error("%s %s: %s", folder.identity, folder.state, folder.failure or f"it did not end; see {folder.log}")
         if self.tracked:
             try:
                 _conclude(_whole(config, self.jobs), *self.tracked, failed=bool(failed))
@@ -89,7 +88,10 @@ def _announce(config: DictConfig, jobs: list[Job]) -> tuple[Target, str] | None:
         folder = RunFolder(job.run)
         if folder.state == "missing":
             set_up(folder, job.config, job.keys)
-        announce(target, folder, parent=parent)
+        try:
+            announce(target, folder, parent=parent)
+        except Damaged as error:
+            log.error("not shown in MLflow: %s", error)
     return target, parent
 
 

@@ -1,14 +1,17 @@
 """Where a run's weights come from: a file or a finished run, and the checksum that stands for them in its identity."""
 
 import hashlib
+import logging
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from omegaconf import DictConfig
 
-from agegender.errors import UserError
+from agegender.errors import Damaged, UserError
 from agegender.runs import RunFolder
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -103,10 +106,15 @@ def _wanted(config: DictConfig) -> str:
 
 
 def _fits(run: RunFolder, config: DictConfig, data_digest: str) -> bool:
+    """Whether a finished run is of the data, fold and seed that are wanted; a damaged one is named, and is not."""
     wanted = {"data": data_digest, "fold": config.fold, "seed": config.seed}
     if config.half is not None:
         wanted["half"] = 1 - config.half
-    keys = run.read("identity").get("keys", {})
+    try:
+        keys = run.keys
+    except Damaged as error:
+        log.warning("%s", error)
+        return False
     return all(keys.get(name) == value for name, value in wanted.items())
 
 
