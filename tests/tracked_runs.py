@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from agegender.runs import RunFolder, identity
+from agegender.tracking.sweeps import send_sweep, sweep_folder, write_sweep
 from agegender.tracking.target import Target
 
 mlflow = pytest.importorskip("mlflow")
@@ -61,11 +62,11 @@ def make_run(runs: Path, fold: int = 0, lines: int = 3) -> RunFolder:
     return folder
 
 
-def add_history(folder: RunFolder, start: int, lines: int) -> None:
+def add_history(folder: RunFolder, start: int, lines: int, later: float = 0) -> None:
     with folder.history.open("a") as file:
         for step in range(start, start + lines):
             values = {"train/loss": 2.0 - step / 1000, "val/age_exact": step / 1000}
-            file.write(json.dumps({"step": step, "time": STARTED + step, "values": values}) + "\n")
+            file.write(json.dumps({"step": step, "time": STARTED + step + later, "values": values}) + "\n")
 
 
 def finish(folder: RunFolder) -> None:
@@ -80,12 +81,20 @@ def fail(folder: RunFolder, error: str) -> None:
     folder.write("failed", {"error": error, "traceback": "Traceback: line 1"})
 
 
+def sweep_of(target: Target, runs: Path, name: str, *folders: RunFolder, **shown: object) -> str:
+    """A sweep that stands in MLflow with these runs; return the id of its own run."""
+    what = {"title": "LMTCNN", "tags": {}, "description": "under way", "metrics": {}, "status": "RUNNING"}
+    sweep = sweep_folder(runs, name)
+    write_sweep(sweep, runs=[folder.identity for folder in folders], **{**what, **shown})
+    return send_sweep(target, sweep)
+
+
 def server_run(target: Target, folder: RunFolder) -> "mlflow.entities.Run":
-    return mlflow.MlflowClient(target.uri).get_run(target.remembered(folder)["run_id"])
+    return mlflow.MlflowClient(target.uri).get_run(target.run_of(folder))
 
 
 def history_of(target: Target, folder: RunFolder, name: str) -> list[tuple[int, int, float]]:
-    run_id = target.remembered(folder)["run_id"]
+    run_id = target.run_of(folder)
     found = mlflow.MlflowClient(target.uri).get_metric_history(run_id, name)
     return [(metric.step, metric.timestamp, metric.value) for metric in found]
 

@@ -66,6 +66,18 @@ class RunFolder:
                 raise UserError(f"{self.path} is being trained by another process: wait for it, or stop it") from None
             yield
 
+    @property
+    def in_training(self) -> bool:
+        """Whether a process has claimed the folder."""
+        if not (self.path / "lock").exists():
+            return False
+        with (self.path / "lock").open() as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+
     def read(self, name: str) -> dict[str, Any]:
         """Read one of the folder's JSON files; an empty dictionary when it is not there."""
         file = self.path / f"{name}.json"

@@ -66,7 +66,7 @@ def find_run(run: str, runs: Path) -> RunFolder:
 
 def _mlflow_runs(folder: RunFolder) -> set[str]:
     """The ids of the MLflow runs that a run folder remembers, on whatever server."""
-    return {entry["run_id"] for entry in folder.read("mlflow").values()}
+    return set(folder.read("mlflow").get("runs", {}).values())
 
 
 def load(folder: RunFolder) -> Trained:
