@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from agegender.errors import UserError
 from agegender.tracking import mirror as tracking
 from agegender.tracking import server as mlflow_server
 from agegender.tracking.target import Target, find_target
-from tracked_runs import everything, fail, finish, history_of, make_run, server_run, sweep_of, wait_for
+from tracked_runs import everything, fail, finish, history_of, make_run, server_run, serving, sweep_of
 
 mlflow = pytest.importorskip("mlflow")
 
@@ -45,21 +44,8 @@ def target(two_starters: tuple[Target, list[tuple[int, str]]]) -> Target:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, target: Target) -> Iterator[Target]:
     """An `mlflow server` of its own on the SQLite file, for which the tables are there already."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    folder, uri = tmp_path_factory.mktemp("mlflow server"), f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers=1"]
-    command += ["--backend-store-uri", target.uri, "--artifacts-destination", str(folder / "artifacts")]
-    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # more processes, of no use here
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True)
-    try:
-        wait_for(f"{uri}/health", process, folder / "log")
+    with serving(tmp_path_factory.mktemp("mlflow server"), target.uri) as (uri, _):
         yield Target(uri, "faces on a server")
-    finally:
-        os.killpg(process.pid, 9)  # the server runs its workers in processes of their own
-        process.wait()
 
 
 @pytest.fixture(params=["sqlite", "server"])

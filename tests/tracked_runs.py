@@ -4,9 +4,12 @@ import json
 import os
 import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -21,7 +24,28 @@ mlflow = pytest.importorskip("mlflow")
 STARTED = 1_700_000_000.0
 
 
-def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+@contextmanager
+def serving(folder: Path, database: str) -> Iterator[tuple[str, int]]:
+    """An `mlflow server` on this machine; yields its URI and its process group."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    uri = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers=1"]
+    command += ["--backend-store-uri", database, "--artifacts-destination", str(folder / "artifacts")]
+    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # more processes, of no use here
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True)
+    try:
+        _wait_for(f"{uri}/health", process, folder / "log")
+        yield uri, process.pid
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, 9)  # the server runs its workers in processes of their own
+        process.wait()
+
+
+def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + 150
     while process.poll() is None and time.monotonic() < deadline:
         try:

@@ -155,6 +155,13 @@ def track(target: Target, folders: Iterable[RunFolder]) -> Tracked:
     return Tracked(finished - already, already, len(folders) - finished)
 
 
+def adopt(target: Target, folder: RunFolder, parent: str) -> None:
+    """Make a run that is on the server a child of a sweep's, as where the sweep's own was deleted."""
+    client = connect(target.uri)
+    if run := find_run(client, target, folder):
+        join(client, run, parent)
+
+
 def show_stopped(target: Target, folder: RunFolder) -> None:
     """Show a run that nobody trains as KILLED where the server shows it as running or as waiting for its turn."""
     client = connect(target.uri)

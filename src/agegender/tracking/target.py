@@ -112,7 +112,7 @@ def without_password(text: str) -> str:
     A password may hold an unquoted / or @, so nothing is kept of an address before its last @.
     """
     text = re.sub(r"://(?!/)\S*@", "://", text)
-    return re.sub(r"(:///[^\s?]*(?=\?)|://(?!/)[^\s?&#;]*(?=[?&#;]))\S*", r"\1", text)
+    return re.sub(r"(:///[^\n?]*(?=\?)|://(?!/)[^\s?&#;]*(?=[?&#;]))\S*", r"\1", text)
 
 
 def keep_password_in_memory(config: DictConfig) -> None:

@@ -91,7 +91,7 @@ def _announce(config: DictConfig, jobs: list[Job]) -> None:
     """Open the parent run and a child run per job, so that parallel jobs need not race for them."""
     from agegender.tracking import sweeps
     from agegender.tracking.facts import title
-    from agegender.tracking.mirror import announce
+    from agegender.tracking.mirror import adopt, announce
     from agegender.tracking.server import check_server, explained
     from agegender.training.setup import set_up, tracking_target
     from agegender.training.sweep_run import sweep_facts, sweep_name, swept_values, whole_sweep
@@ -115,6 +115,8 @@ def _announce(config: DictConfig, jobs: list[Job]) -> None:
             if run.state == "missing":
                 set_up(run, job.config, job.keys)
             announce(target, run, parent=parent, name=", ".join([title(run), *values]))
+        for identity in {*folder.read("sweep")["runs"]} - {job.identity for job in jobs}:  # of an earlier command
+            adopt(target, RunFolder(Path(config.paths.runs) / identity), parent)
 
 
 def _conclude(status: str) -> None:
