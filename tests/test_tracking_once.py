@@ -103,6 +103,14 @@ def test_what_a_stopped_sweep_left_as_waiting_is_ended(target: Target, tmp_path:
     assert client.get_run(parent).info.status == "KILLED"
 
 
+def test_what_a_folder_remembered_in_another_shape_is_no_error(target: Target, tmp_path: Path) -> None:
+    folder = make_run(tmp_path)
+    folder.write("mlflow", {target.label: {"run_id": "1", "end": "done"}})
+    finish(folder)
+    assert tracking.track(target, [folder]) == (1, 0, 0)
+    assert server_run(target, folder).info.status == "FINISHED"
+
+
 def test_names_that_mlflow_refuses_are_written_otherwise(target: Target, tmp_path: Path) -> None:
     names = [accepted(f"age_exact/{system}") for system in ("mine+se@224", "mine-se 224", "mine@se+224")]
     assert len(set(names)) == 3

@@ -27,7 +27,7 @@ def ensure_database(file: Path) -> None:
 
 def _half_made(file: Path) -> bool:
     """Tell whether a database holds nothing yet: of all that MLflow makes in it, the first experiment comes last."""
-    with closing(sqlite3.connect(f"file:{quote(str(file))}?mode=rw", uri=True)) as database:
+    with closing(sqlite3.connect(f"file:{quote(str(file))}?mode=rw", timeout=20, uri=True)) as database:
         tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         if "experiments" not in tables:
             return not tables  # others are not MLflow's

@@ -108,12 +108,13 @@ def _announce(config: DictConfig, jobs: list[Job]) -> None:
     facts = sweep_facts(experiment, jobs[0].config, list(config.hydra.overrides.task))
     sweeps.write_sweep(folder, runs=[job.identity for job in jobs], **facts)
     _announced.append(shown)
+    for job in jobs:
+        if RunFolder(job.run).state == "missing":
+            set_up(RunFolder(job.run), job.config, job.keys)
     with explained(target):
         parent = sweeps.send_sweep(target, folder)
         for job, values in zip(jobs, swept_values(jobs), strict=True):
             run = RunFolder(job.run)
-            if run.state == "missing":
-                set_up(run, job.config, job.keys)
             announce(target, run, parent=parent, name=", ".join([title(run), *values]))
         for identity in {*folder.read("sweep")["runs"]} - {job.identity for job in jobs}:  # of an earlier command
             adopt(target, RunFolder(Path(config.paths.runs) / identity), parent)
