@@ -35,14 +35,19 @@ def test_what_is_shown_of_an_address(address: str, shown: str) -> None:
     assert without_password(address) == shown
 
 
-def test_a_run_folder_holds_no_password(hydra: None, overrides: Callable[..., list[str]], tmp_path: Path) -> None:
-    config = compose("train", overrides=overrides("tracking.uri='https://me:secret@host/mlflow?token=secret'"))
+def test_a_run_folder_holds_no_password(
+    hydra: None, overrides: Callable[..., list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"):
+        monkeypatch.setenv(name, "of another server")
+    config = compose("train", overrides=overrides("tracking.uri='https://me:se%2Fcr@et@host/mlflow?token=secret'"))
     folder = RunFolder(tmp_path / "run")
     set_up(folder, config, {"fold": 0})
     target = tracking_target(config)
-    assert target and target.uri == "https://me:secret@host/mlflow?token=secret"
+    assert target and target.uri == "https://host/mlflow?token=secret"
+    assert (os.environ["MLFLOW_TRACKING_USERNAME"], os.environ["MLFLOW_TRACKING_PASSWORD"]) == ("me", "se/cr@et")
     assert OmegaConf.load(folder.config).tracking.uri == "https://host/mlflow"
-    assert all("secret" not in file.read_text() for file in folder.path.iterdir())
+    assert not [file for file in folder.path.iterdir() if "cr@et" in file.read_text() or "secret" in file.read_text()]
 
 
 def test_a_sweep_leaves_a_password_to_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

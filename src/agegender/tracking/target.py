@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote
 from uuid import uuid4
 
 from omegaconf import DictConfig
@@ -57,8 +58,13 @@ def find_target(uri: str | None, experiment: str, runs: Path) -> Target:
     """Return where to track: `uri`, else MLFLOW_TRACKING_URI, else a SQLite file under `runs`.
 
     A database keeps its artifacts under `runs` too; both as absolute paths, or they would follow the current directory.
+    The user and password of a server go to the environment, where MLflow looks for them: its messages show addresses.
     """
     uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{runs.resolve() / 'mlflow.db'}"
+    if login := re.match(r"(https?://)([^:@\s]*):(\S*)@", uri):
+        scheme, user, password = login.groups()
+        os.environ |= {"MLFLOW_TRACKING_USERNAME": unquote(user), "MLFLOW_TRACKING_PASSWORD": unquote(password)}
+        uri = scheme + uri[login.end() :]
     if file := sqlite_file(uri):
         uri = f"sqlite:///{file}{''.join(uri.partition('?')[1:])}"
     own = uri.split("://")[0].split("+")[0] in DATABASES
