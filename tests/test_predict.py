@@ -71,7 +71,7 @@ def test_a_run_has_three_names(run: Run) -> None:
     folder = run()
     runs = folder.path.parent
     run("mode=faithful", "evaluation.batch_size=16")
-    folder.write("mlflow", {"sqlite": {"run_id": "5f" * 16, "end": "done"}})
+    folder.write("mlflow", {"key": "a1" * 16, "runs": {"sqlite": "5f" * 16}})
     for name in (str(folder.path), folder.identity, folder.identity[:-3], "5f" * 16):
         assert find_run(name, runs).path.resolve() == folder.path.resolve()
     with pytest.raises(UserError, match="give more of the name"):

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from agegender.errors import UserError
 from agegender.tracking import mirror as tracking
 from agegender.tracking import server as mlflow_server
 from agegender.tracking.target import Target, find_target
-from tracked_runs import everything, fail, finish, history_of, make_run, server_run, wait_for
+from tracked_runs import everything, fail, finish, history_of, make_run, server_run, serving, sweep_of
 
 mlflow = pytest.importorskip("mlflow")
 
@@ -45,21 +44,8 @@ def target(two_starters: tuple[Target, list[tuple[int, str]]]) -> Target:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, target: Target) -> Iterator[Target]:
     """An `mlflow server` of its own on the SQLite file, for which the tables are there already."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    folder, uri = tmp_path_factory.mktemp("mlflow server"), f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers=1"]
-    command += ["--backend-store-uri", target.uri, "--artifacts-destination", str(folder / "artifacts")]
-    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # more processes, of no use here
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True)
-    try:
-        wait_for(f"{uri}/health", process, folder / "log")
+    with serving(tmp_path_factory.mktemp("mlflow server"), target.uri) as (uri, _):
         yield Target(uri, "faces on a server")
-    finally:
-        os.killpg(process.pid, 9)  # the server runs its workers in processes of their own
-        process.wait()
 
 
 @pytest.fixture(params=["sqlite", "server"])
@@ -72,8 +58,8 @@ def place(request: pytest.FixtureRequest, target: Target) -> Target:
 def test_a_finished_run_arrives_whole(place: Target, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     folder = make_run(tmp_path / "my runs")
     finish(folder)
-    parent = mlflow_server.open_parent(place, f"whole {place.label}", "LMTCNN", {"data": "generated"}, "under way")
-    assert tracking.track(place, [folder], parent=parent) == (1, 0, 0)
+    parent = sweep_of(place, tmp_path / "my runs", "whole", folder)
+    assert tracking.track(place, [folder]) == (1, 0, 0)
 
     run = server_run(place, folder)
     assert run.info.run_name == "lmtcnn_2_1 fold 0 seed 7"
@@ -151,21 +137,35 @@ def test_a_run_sent_alone_joins_its_sweep_later(target: Target, tmp_path: Path) 
     folder = make_run(tmp_path)
     finish(folder)
     tracking.track(target, [folder])
-    first, second = (mlflow_server.open_parent(target, f"joined {i}", "", {}, "") for i in range(2))
-    for parent in (first, second):
-        assert tracking.track(target, [folder], parent=parent) == (0, 1, 0)
+    first = sweep_of(target, tmp_path, "joined first", folder)
+    assert tracking.track(target, [folder]) == (0, 1, 0)
+    second = sweep_of(target, tmp_path, "joined later", folder)
+    tracking.announce(target, folder, parent=second, name="a name of the sweep's")
     assert server_run(target, folder).data.tags["mlflow.parentRunId"] == first
+    assert server_run(target, folder).info.run_name == "a name of the sweep's"
+
+
+def test_the_runs_of_a_deleted_sweep_join_the_new_one(target: Target, tmp_path: Path) -> None:
+    folder = make_run(tmp_path)
+    finish(folder)
+    lost = sweep_of(target, tmp_path, "deleted in the UI", folder)
+    tracking.track(target, [folder])
+    mlflow.MlflowClient(target.uri).delete_run(lost)
+    assert tracking.track(target, [folder]) == (0, 1, 0)
+    again = sweep_of(target, tmp_path, "deleted in the UI")
+    assert again != lost
+    assert server_run(target, folder).data.tags["mlflow.parentRunId"] == again
 
 
 def test_a_run_deleted_on_the_server_is_sent_anew(target: Target, tmp_path: Path) -> None:
     folder = make_run(tmp_path)
     finish(folder)
     tracking.track(target, [folder])
-    lost = target.remembered(folder)["run_id"]
+    lost = target.run_of(folder)
     mlflow.MlflowClient(target.uri).delete_run(lost)
     assert tracking.track(target, [folder]) == (1, 0, 0)
     assert server_run(target, folder).info.status == "FINISHED"
-    assert target.remembered(folder)["run_id"] != lost
+    assert target.run_of(folder) != lost
 
 
 def test_a_failed_run_shows_its_error_until_it_is_run_again(target: Target, tmp_path: Path) -> None:
@@ -207,7 +207,7 @@ def test_values_that_are_not_finite_arrive(server: Target, tmp_path: Path) -> No
 def test_an_experiment_is_created_once_by_many_at_once(target: Target) -> None:
     several = Target(target.uri, "several at once", target.artifacts)
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda sweep: mlflow_server.open_parent(several, str(sweep), "", {}, ""), range(4)))
+        list(pool.map(lambda _: mlflow_server.check_server(several), range(4)))
     found = mlflow.MlflowClient(target.uri).search_experiments(filter_string="name = 'several at once'")
     assert len(found) == 1
     assert found[0].tags["mlflow.experimentKind"] == "custom_model_development"

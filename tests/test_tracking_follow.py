@@ -7,9 +7,19 @@ from pathlib import Path
 import pytest
 
 from agegender.tracking import mirror as tracking
-from agegender.tracking import server as mlflow_server
+from agegender.tracking.sweeps import kept_under_way, sweep_folder
 from agegender.tracking.target import Target
-from tracked_runs import add_history, closed_port, fail, finish, history_of, make_run, metric_names, server_run
+from tracked_runs import (
+    add_history,
+    closed_port,
+    fail,
+    finish,
+    history_of,
+    make_run,
+    metric_names,
+    server_run,
+    sweep_of,
+)
 
 mlflow = pytest.importorskip("mlflow")
 
@@ -35,15 +45,17 @@ def test_a_resumed_run_goes_on_in_the_same_place(target: Target, tmp_path: Path)
         raise KeyboardInterrupt
     interrupted = server_run(target, folder)
     assert interrupted.info.status == "KILLED"
+    sent = history_of(target, folder, "train/loss")
     with tracking.follow(target, folder, system_metrics=False) as send:
         assert server_run(target, folder).info.status == "RUNNING"
         lines = folder.history.read_text().splitlines(keepends=True)
         folder.history.write_text("".join(lines[:1]))  # resumed from a checkpoint at step 1
-        add_history(folder, 1, 4)
+        add_history(folder, 1, 4, later=100)  # which makes steps 1 and 2 again
         send()
         finish(folder)
     assert server_run(target, folder).info.run_id == interrupted.info.run_id
     assert [step for step, _, _ in history_of(target, folder, "train/loss")] == [0, 1, 2, 3, 4]
+    assert history_of(target, folder, "train/loss")[:3] == sent
 
 
 def test_system_metrics_stop_with_the_run(target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,28 +86,35 @@ def test_a_run_not_sent_for_a_dead_server_is_sent_later(target: Target, tmp_path
     assert tracking.track(target, [folder]) == (1, 0, 0)
 
 
-def test_a_sweep_has_one_parent(target: Target) -> None:
-    first = mlflow_server.open_parent(target, "lmtcnn-1", "LMTCNN", {"protocol": "lmtcnn_joint"}, "under way")
-    mlflow_server.close_parent(target, first, "| system | age |\n|---|---|", {"best/age_exact": 0.45}, failed=True)
+def test_a_sweep_has_one_parent(target: Target, tmp_path: Path) -> None:
     client = mlflow.MlflowClient(target.uri)
+    sweep = sweep_folder(tmp_path, "lmtcnn-1")
+    ended = {"description": "| system | age |\n|---|---|", "metrics": {"best/age_exact": 0.45}}
+    with kept_under_way(sweep):
+        first = sweep_of(target, tmp_path, "lmtcnn-1", tags={"protocol": "lmtcnn_joint"})
+        assert client.get_run(first).info.status == "RUNNING"
+    assert sweep_of(target, tmp_path, "lmtcnn-1", status="FAILED", **ended) == first
     run = client.get_run(first)
     assert (run.info.run_name, run.info.status, run.data.metrics) == ("LMTCNN", "FAILED", {"best/age_exact": 0.45})
     assert run.data.tags["mlflow.note.content"] == "| system | age |\n|---|---|"
 
-    assert mlflow_server.open_parent(target, "lmtcnn-1", "LMTCNN", {}, "") == first
-    assert client.get_run(first).info.status == "RUNNING"
-    mlflow_server.close_parent(target, first, "", {}, failed=False)
+    with kept_under_way(sweep):
+        assert sweep_of(target, tmp_path, "lmtcnn-1") == first
+        assert client.get_run(first).info.status == "RUNNING"
+    assert sweep_of(target, tmp_path, "lmtcnn-1", status="FINISHED", **ended) == first
     assert client.get_run(first).info.status == "FINISHED"
-    assert mlflow_server.open_parent(target, "lmtcnn-2", "LMTCNN", {}, "") != first
+    assert len(client.get_metric_history(first, "best/age_exact")) == 1, "the same mean was sent twice"
+    assert sweep_of(target, tmp_path, "lmtcnn-2") != first
 
 
 def test_an_announced_run_waits_and_then_runs(target: Target, tmp_path: Path) -> None:
-    parent = mlflow_server.open_parent(target, "waiting-1", "waiting", {}, "")
     folder = make_run(tmp_path)
-    tracking.announce(target, folder, parent=parent)
-    run_id = target.remembered(folder)["run_id"]
+    parent = sweep_of(target, tmp_path, "waiting", folder)
+    tracking.announce(target, folder, parent=parent, name="waiting")
+    run_id = target.run_of(folder)
     client = mlflow.MlflowClient(target.uri)
     assert client.get_run(run_id).info.status == "SCHEDULED"
-    with tracking.follow(target, folder, system_metrics=False):
+    with folder.claimed(), tracking.follow(target, folder, system_metrics=False):
+        tracking.announce(target, folder, parent=parent, name="announced by another sweep")
         assert client.get_run(run_id).info.status == "RUNNING"
     assert client.get_run(run_id).data.tags["mlflow.parentRunId"] == parent

@@ -76,8 +76,8 @@ def test_where_runs_are_tracked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_passwords_stay_out_of_run_folders(tmp_path: Path) -> None:
     folder = make_run(tmp_path)
     target = Target("https://me:secret@host/mlflow", "faces")
-    target.remember(folder, "1", end="")
-    assert folder.read("mlflow") == {"https://host/mlflow": {"run_id": "1", "end": ""}}
+    target.remember(folder, "1")
+    assert folder.read("mlflow") == {"runs": {"https://host/mlflow": "1"}}
 
 
 def test_a_broken_history_is_named(tmp_path: Path) -> None:

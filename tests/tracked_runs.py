@@ -4,14 +4,18 @@ import json
 import os
 import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from agegender.runs import RunFolder, identity
+from agegender.tracking.sweeps import send_sweep, sweep_folder, write_sweep
 from agegender.tracking.target import Target
 
 mlflow = pytest.importorskip("mlflow")
@@ -20,7 +24,28 @@ mlflow = pytest.importorskip("mlflow")
 STARTED = 1_700_000_000.0
 
 
-def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+@contextmanager
+def serving(folder: Path, database: str) -> Iterator[tuple[str, int]]:
+    """An `mlflow server` on this machine; yields its URI and its process group."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    uri = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers=1"]
+    command += ["--backend-store-uri", database, "--artifacts-destination", str(folder / "artifacts")]
+    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # more processes, of no use here
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True)
+    try:
+        _wait_for(f"{uri}/health", process, folder / "log")
+        yield uri, process.pid
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, 9)  # the server runs its workers in processes of their own
+        process.wait()
+
+
+def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + 150
     while process.poll() is None and time.monotonic() < deadline:
         try:
@@ -63,11 +88,11 @@ def make_run(runs: Path, fold: int = 0, lines: int = 3) -> RunFolder:
     return folder
 
 
-def add_history(folder: RunFolder, start: int, lines: int) -> None:
+def add_history(folder: RunFolder, start: int, lines: int, later: float = 0) -> None:
     with folder.history.open("a") as file:
         for step in range(start, start + lines):
             values = {"train/loss": 2.0 - step / 1000, "val/age_exact": step / 1000}
-            file.write(json.dumps({"step": step, "time": STARTED + step, "values": values}) + "\n")
+            file.write(json.dumps({"step": step, "time": STARTED + step + later, "values": values}) + "\n")
 
 
 def finish(folder: RunFolder) -> None:
@@ -82,12 +107,20 @@ def fail(folder: RunFolder, error: str) -> None:
     folder.write("failed", {"error": error, "traceback": "Traceback: line 1"})
 
 
+def sweep_of(target: Target, runs: Path, name: str, *folders: RunFolder, **shown: object) -> str:
+    """A sweep that stands in MLflow with these runs; return the id of its own run."""
+    what = {"title": "LMTCNN", "tags": {}, "description": "under way", "metrics": {}, "status": "RUNNING"}
+    sweep = sweep_folder(runs, name)
+    write_sweep(sweep, runs=[folder.identity for folder in folders], **{**what, **shown})
+    return send_sweep(target, sweep)
+
+
 def server_run(target: Target, folder: RunFolder) -> "mlflow.entities.Run":
-    return mlflow.MlflowClient(target.uri).get_run(target.remembered(folder)["run_id"])
+    return mlflow.MlflowClient(target.uri).get_run(target.run_of(folder))
 
 
 def history_of(target: Target, folder: RunFolder, name: str) -> list[tuple[int, int, float]]:
-    run_id = target.remembered(folder)["run_id"]
+    run_id = target.run_of(folder)
     found = mlflow.MlflowClient(target.uri).get_metric_history(run_id, name)
     return [(metric.step, metric.timestamp, metric.value) for metric in found]
 

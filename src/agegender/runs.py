@@ -27,7 +27,11 @@ SHAPES: Mapping[str, Shape] = {
     "failed": {"error": str, "traceback?": str},
     "identity": {"identity": str, "keys": {"data": str, "fold": int, "seed": int, "system": {"name": str}}},
     "metrics": {"parameters?": float, "faces/train?": float, ...: str | float | None},
-    "mlflow": {...: {"run_id": str, "end": str}},
+    "mlflow": {"key?": str, "runs?": {...: str}},
+    "sweep": {
+        **dict.fromkeys(("title", "description", "status"), str),
+        **{"tags": {...: str}, "metrics": {...: float}, "runs": list},
+    },
     "transfer": {"run?": str | None},
     "weights": {"sha256?": str, "trained_by?": str},
 }
@@ -90,6 +94,18 @@ class RunFolder:
             except BlockingIOError:
                 raise UserError(f"{self.path} is being trained by another process: wait for it, or stop it") from None
             yield
+
+    @property
+    def in_training(self) -> bool:
+        """Whether a process has claimed the folder."""
+        if not (self.path / "lock").exists():
+            return False
+        with (self.path / "lock").open() as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
 
     @property
     def keys(self) -> dict[str, Any]:

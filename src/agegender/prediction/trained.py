@@ -71,7 +71,7 @@ def find_run(run: str, runs: Path) -> RunFolder:
 def _mlflow_runs(folder: RunFolder) -> set[str]:
     """The ids of the MLflow runs that a run folder remembers, on whatever server; none where they cannot be read."""
     try:
-        return {entry["run_id"] for entry in folder.read("mlflow").values()}
+        return set(folder.read("mlflow").get("runs", {}).values())
     except Damaged as error:
         log.warning("%s", error)
         return set()

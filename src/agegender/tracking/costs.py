@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from agegender.runs import RunFolder
 from agegender.tracking.facts import Point, written
-from agegender.tracking.server import IMPATIENT, connect, experiment_id, log_points, terminate
-from agegender.tracking.target import Target, mlflow_settings, reason
+from agegender.tracking.server import IMPATIENT, SENT, connect, create_run, find_run, log_points, terminate
+from agegender.tracking.target import Target, mlflow_settings, one_at_a_time, reason
 
 if TYPE_CHECKING:
     from agegender.cost.measurement import Measurement
@@ -26,7 +26,8 @@ def send_costs(target: Target, measurements: Sequence[Measurement]) -> int:
     try:
         with mlflow_settings(**IMPATIENT):
             for measurement in measurements:
-                sent += _send(target, measurement)
+                with one_at_a_time(measurement.folder / "mlflow.json"):
+                    sent += _send(target, measurement)
     except Exception as error:
         log.warning("MLflow at %s failed (%s): the measurements are in their folders", target.label, reason(error))
     return sent
@@ -34,17 +35,15 @@ def send_costs(target: Target, measurements: Sequence[Measurement]) -> int:
 
 def _send(target: Target, measurement: Measurement) -> bool:
     folder, subject = RunFolder(measurement.folder), measurement.subject
-    if target.remembered(folder)["end"]:
-        return False
     client = connect(target.uri)
+    run = find_run(client, target, folder)
+    if run and SENT in run.data.tags:
+        return False
     when = written(folder, "cost.json")
     what = {name: str(getattr(subject, name)) for name in ("network", "runtime", "precision", "threads", "batch_size")}
     tags = {**what, "tasks": ", ".join(subject.tasks), "device": measurement.device}
-    run_id = target.remembered(folder)["run_id"]
-    if not run_id:
-        name = f"{subject.network} {subject.runtime} {subject.precision}"
-        run_id = str(client.create_run(experiment_id(client, target), when, tags, name).info.run_id)
-        target.remember(folder, run_id, end="")  # at once: what follows may fail, and must not be begun anew
+    name = f"{subject.network} {subject.runtime} {subject.precision}"
+    run_id = (run or create_run(client, target, folder, tags, name, when)).info.run_id
     points = {f"latency_ms/{name}": value for name, value in measurement.facts["latency_ms"].items()}
     points |= {f"cost/{name}": value for name, value in measurement.facts.get("counts", {}).items()}
     points |= {f"cost/{name}": measurement.facts.get(name) for name in ("file_bytes", "peak_bytes")}
@@ -53,5 +52,5 @@ def _send(target: Target, measurement: Measurement) -> bool:
     for file in ("cost.json", "calls.csv"):
         client.log_artifact(run_id, str(folder.path / file))
     terminate(client, run_id, "FINISHED", when)
-    target.remember(folder, run_id, end="done")
+    client.set_tag(run_id, SENT, "done")
     return True

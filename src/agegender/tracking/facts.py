@@ -1,6 +1,7 @@
 """What a run folder tells a tracker: tags, parameters, curves, results and data sets, as plain values."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -56,17 +57,20 @@ def tags(folder: RunFolder) -> dict[str, str]:
 
 def parameters(folder: RunFolder) -> dict[str, str]:
     """Return everything in the identity, nested keys joined by dots."""
-    return dict(_flat(folder.keys))
+    return {accepted(key): value for key, value in _flat(folder.keys)}
 
 
-def curve(folder: RunFolder, after: int = 0) -> tuple[list[Point], int]:
-    """Return the logged points after the first `after` lines, and the number of lines; a half-written one waits."""
+def accepted(name: str) -> str:
+    """Return a name as MLflow takes one of a metric or a parameter: other signs become their number, + is _2b_."""
+    return re.sub(r"[^\w./: -]", lambda sign: f"_{ord(sign[0]):x}_", name)
+
+
+def curve(folder: RunFolder) -> list[Point]:
+    """Return the logged points, in the order of their steps; a half-written line waits."""
     if not folder.history.exists():
-        return [], 0
+        return []
     complete = folder.content("history.jsonl").split(b"\n")[:-1]
-    return [
-        point for number, line in enumerate(complete[after:], after + 1) for point in _points(folder, number, line)
-    ], len(complete)
+    return [point for number, line in enumerate(complete, 1) for point in _points(folder, number, line)]
 
 
 def results(folder: RunFolder) -> list[Point]:
@@ -74,7 +78,7 @@ def results(folder: RunFolder) -> list[Point]:
     numbers = {name: float(value) for name, value in folder.read("metrics").items() if isinstance(value, int | float)}
     if not numbers:
         return []
-    points, _ = curve(folder)
+    points = curve(folder)
     step = points[-1].step if points else 0
     return [Point(name, value, written(folder, "metrics.json"), step) for name, value in numbers.items()]
 

@@ -1,7 +1,8 @@
 """Mirror run folders to an MLflow server, while they grow or later.
 
 The run folder is the truth. `mirror` sends what the server does not have yet: `follow` calls it during training,
-`track` afterwards. `mlflow.json` in the run folder remembers which run it became on which server, and how it ended.
+`track` afterwards. A folder draws a key for itself before a server first hears of it: its run is found by that, and
+what of it is there, and whether its end is, the server is asked.
 """
 
 from __future__ import annotations
@@ -15,23 +16,30 @@ from agegender.errors import Damaged, UserError
 from agegender.tracking import facts
 from agegender.tracking.server import (
     IMPATIENT,
-    PARENT,
+    answers,
     close_run,
     connect,
     create_run,
-    experiment_id,
-    known_run,
+    describe,
+    find_run,
+    has_end,
+    join,
+    last_steps,
     log_points,
     reopen,
     system_metrics_of,
     terminate,
 )
-from agegender.tracking.target import Target, end_of, mlflow_settings, reason
+from agegender.tracking.sweeps import send_sweep, sweeps_beside, under_way
+from agegender.tracking.target import Target, end_of, mlflow_settings, one_at_a_time, reason
 
 if TYPE_CHECKING:
+    from mlflow.entities import Run
+
     from agegender.runs import RunFolder
 
 log = logging.getLogger(__name__)
+Steps = dict[str, int]  # the last step of each curve
 
 
 class Tracked(NamedTuple):
@@ -42,33 +50,40 @@ class Tracked(NamedTuple):
     unfinished: int
 
 
-def mirror(target: Target, folder: RunFolder, *, parent: str | None = None, after: int = 0) -> int:
-    """Send what the server does not have yet of a run folder; return how many lines of its history are there now.
+def mirror(target: Target, folder: RunFolder, *, parent: str | None = None, there: Steps | None = None) -> Steps:
+    """Send what the server does not have yet of a run folder; return how far its curves are there now.
 
-    `after`: leave out that many lines, sent before; a line sent twice counts once. A run whose end is there is left
-    alone, but given a `parent` (run id) if it has none. A failed run that was started anew is opened again. The folder
-    must hold identity.json, environment.json and config.yaml; errors are MLflow's own.
+    `there`: what the call before returned; without it the server is asked. A step has one point: one that is made again
+    after a resume is not sent again. A run whose end is there is left alone, but given a `parent` (run id) if it has
+    none. A failed run that was started anew is opened again. The folder must hold identity.json, environment.json and
+    config.yaml; errors are MLflow's own.
     """
     client = connect(target.uri)
-    run = known_run(client, target, folder) or create_run(client, target, folder)
-    if parent and PARENT not in run.data.tags:
-        client.set_tag(run.info.run_id, PARENT, parent)
-    if target.has_end(folder):
-        return after
-    if run.info.status != "RUNNING":
-        reopen(client, run)
-    points, lines = facts.curve(folder, after)
-    log_points(client, run.info.run_id, points)
+    with one_at_a_time(folder.path / "mlflow.json"):
+        run = _open(target, folder, parent)
+        if has_end(run, folder):
+            return there or {}
+        curve = facts.curve(folder)
+        known = last_steps(client, run, {point.name for point in curve}) if there is None else there
+        new = [point for point in curve if point.step > known.get(point.name, -1)]
+        log_points(client, run.info.run_id, new)
+        if end_of(folder):
+            close_run(client, folder, run.info.run_id)
+    return known | {point.name: point.step for point in new}
+
+
+def announce(target: Target, folder: RunFolder, *, parent: str, name: str) -> None:
+    """Make sure that a run of a sweep is on the server; one that has not ended is shown as waiting for its turn.
+
+    `name` is what the sweep calls it.
+    """
+    client = connect(target.uri)
+    with one_at_a_time(folder.path / "mlflow.json"):
+        run = _open(target, folder, parent, name)
+        if not end_of(folder) and not folder.in_training:
+            client.update_run(run.info.run_id, status="SCHEDULED")
     if end_of(folder):
-        close_run(client, target, folder, run.info.run_id)
-    return lines
-
-
-def announce(target: Target, folder: RunFolder, *, parent: str) -> None:
-    """Make sure that a run of a sweep is on the server; one that has not ended is shown as waiting for its turn."""
-    mirror(target, folder, parent=parent)
-    if not end_of(folder):
-        connect(target.uri).update_run(target.remembered(folder)["run_id"], status="SCHEDULED")
+        mirror(target, folder)
 
 
 @contextmanager
@@ -80,7 +95,8 @@ def follow(
     Set the done mark or write failed.json inside the block: a run left with neither is shown as KILLED until resumed.
     Whatever the server does, the run goes on: the first error is logged, and only the end is tried again.
     """
-    lines, trouble, watched = 0, False, not system_metrics
+    there: Steps | None = None
+    trouble, watched = False, not system_metrics
 
     def attempt(action: Callable[[], Any]) -> Any:
         nonlocal trouble
@@ -93,55 +109,107 @@ def follow(
             trouble = True
 
     def send() -> None:
-        nonlocal lines, watched
+        nonlocal there, watched
         if not trouble:
-            lines = attempt(lambda: mirror(target, folder, parent=parent, after=lines)) or lines
+            there = attempt(lambda: mirror(target, folder, parent=parent, there=there)) or there
         # After the first point of the curve: MLflow's compare page opens with the metric that came first.
-        if lines and not watched and not trouble:
+        if there and not watched and not trouble:
             watched = True
             attempt(lambda: stack.enter_context(system_metrics_of(target, folder)))
 
+    def start() -> None:
+        with one_at_a_time(folder.path / "mlflow.json"):
+            _open(target, folder, parent)  # and no more: a resumed run drops lines of its history before it goes on
+
     try:
         with mlflow_settings(**IMPATIENT), ExitStack() as stack:
-            # What this sends of the history does not count: a resumed run may drop lines before it goes on.
-            attempt(lambda: mirror(target, folder, parent=parent))
+            attempt(start)
             yield send
     finally:
-        attempt(lambda: _leave(target, folder, parent, lines))
+        attempt(lambda: _leave(target, folder, parent, there))
 
 
-def track(target: Target, folders: Iterable[RunFolder], *, parent: str | None = None) -> Tracked:
-    """Send finished run folders, done or failed, that are not on the server yet; a damaged one stops no other.
+def track(target: Target, folders: Iterable[RunFolder]) -> Tracked:
+    """Send finished run folders, done or failed, that are not on the server yet, and the sweeps they stand in.
 
+    A run that the server shows as running or waiting, and is not, is shown as KILLED. A damaged folder stops no other.
     UserError where the server fails; what was sent until then is kept, and the same call goes on from there. UserError
     at the end, too, where folders are damaged, which are named.
     """
     folders = list(folders)
-    finished = [folder for folder in folders if end_of(folder)]
-    already, damaged = 0, 0
-    for folder in finished:
+    already = finished = damaged = 0
+    parents, waiting = dict[str, str](), set[str]()
+    for sweep in sweeps_beside(folders):
+        with _named(target, sweep):
+            parent, runs = send_sweep(target, sweep), sweep.read("sweep")["runs"]
+        parents |= dict.fromkeys(runs, parent)
+        waiting |= set(runs) if under_way(sweep) else set()
+    for folder in folders:
         try:
-            folder.check()
-            already += target.has_end(folder) and known_run(connect(target.uri), target, folder) is not None
-            mirror(target, folder, parent=parent)
+            with _named(target, folder):
+                if end_of(folder):
+                    folder.check()
+                    finished += 1
+                    found = find_run(connect(target.uri), target, folder)
+                    already += found is not None and has_end(found, folder)
+                    mirror(target, folder, parent=parents.get(folder.identity))
+                elif folder.identity not in waiting:
+                    show_stopped(target, folder)
         except Damaged as error:
             log.error("not sent: %s", error)
             damaged += 1
-        except UserError:
-            raise
-        except Exception as error:
-            problem = f"{folder.path} could not be sent to {target.label} ({reason(error)})"
-            raise UserError(
-                f"{problem}: mend that and run `agegender track` again, it sends what is missing"
-            ) from error
     if damaged:
         raise UserError(f"{damaged} of {len(folders)} run folders are damaged and were not sent; the others were")
-    return Tracked(len(finished) - already, already, len(folders) - len(finished))
+    return Tracked(finished - already, already, len(folders) - finished)
 
 
-def _leave(target: Target, folder: RunFolder, parent: str | None, after: int) -> None:
-    with mlflow_settings(**IMPATIENT):
-        experiment_id(connect(target.uri), target)  # fails at once where the server is gone; sending may take its time
-    mirror(target, folder, parent=parent, after=after)
+def adopt(target: Target, folder: RunFolder, parent: str) -> None:
+    """Make a run that is on the server a child of a sweep's, as where the sweep's own was deleted."""
+    client = connect(target.uri)
+    if run := find_run(client, target, folder):
+        join(client, run, parent)
+
+
+def show_stopped(target: Target, folder: RunFolder) -> None:
+    """Show a run that nobody trains as KILLED where the server shows it as running or as waiting for its turn."""
+    client = connect(target.uri)
+    if end_of(folder) or folder.in_training:
+        return
+    run = find_run(client, target, folder)
+    if run and run.info.status in ("RUNNING", "SCHEDULED"):
+        terminate(client, run.info.run_id, "KILLED")
+
+
+def _open(target: Target, folder: RunFolder, parent: str | None, name: str | None = None) -> Run:
+    """Find the run of a folder on the server or create it; one that has yet to end is shown as running."""
+    client = connect(target.uri)
+    run = find_run(client, target, folder)
+    if run is None:
+        title = name or facts.title(folder)
+        run = create_run(client, target, folder, facts.tags(folder), title, facts.started(folder))
+        describe(client, folder, run.info.run_id)
+    elif name and name != run.info.run_name:
+        client.update_run(run.info.run_id, name=name)
+    if parent:
+        join(client, run, parent)
+    if run.info.status != "RUNNING" and not has_end(run, folder):
+        reopen(client, run)
+    return run
+
+
+def _leave(target: Target, folder: RunFolder, parent: str | None, there: Steps | None) -> None:
+    answers(target)
+    mirror(target, folder, parent=parent, there=there)
     if not end_of(folder):
-        terminate(connect(target.uri), target.remembered(folder)["run_id"], "KILLED")
+        terminate(connect(target.uri), target.run_of(folder), "KILLED")
+
+
+@contextmanager
+def _named(target: Target, folder: RunFolder) -> Iterator[None]:
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        problem = f"{folder.path} could not be sent to {target.label} ({reason(error)})"
+        raise UserError(f"{problem}: mend that and run `agegender track` again, it sends what is missing") from error

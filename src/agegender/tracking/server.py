@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from functools import cache
@@ -12,7 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from agegender.errors import UserError
 from agegender.tracking import facts
-from agegender.tracking.target import Target, end_of, mlflow_settings, one_at_a_time, reason, sqlite_file
+from agegender.tracking.database import ensure_database
+from agegender.tracking.target import (
+    Target,
+    end_of,
+    key_of,
+    mlflow_settings,
+    one_at_a_time,
+    reason,
+    sqlite_file,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -26,6 +34,8 @@ IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOU
 # Without this tag the UI of MLflow 3 takes an experiment for one with language models.
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 PARENT, NOTE = "mlflow.parentRunId", "mlflow.note.content"
+KEY = "folder"  # a tag: the name a folder drew for itself, by which its run is found
+SENT = "sent"  # a tag: which end of the run is there whole
 ARTIFACTS = (
     *("config.yaml", "environment.json", "identity.json", "predictions.csv", "train.log"),
     *("weights.safetensors", "weights.json", "transfer.json"),
@@ -38,9 +48,21 @@ def check_server(target: Target) -> None:
 
     UserError, within seconds, where that fails or MLflow is not installed.
     """
+    with explained(target):
+        answers(target)
+
+
+def answers(target: Target) -> None:
+    """Fail within seconds where the server does not answer; what is sent afterwards may take its time."""
+    with mlflow_settings(**IMPATIENT):
+        experiment_id(connect(target.uri), target)
+
+
+@contextmanager
+def explained(target: Target) -> Iterator[None]:
+    """Turn what goes wrong with a server before training into a UserError."""
     try:
-        with mlflow_settings(**IMPATIENT):
-            experiment_id(connect(target.uri), target)
+        yield
     except UserError:
         raise
     except Exception as error:
@@ -48,27 +70,6 @@ def check_server(target: Target) -> None:
         problem = "does not answer: start it" if dead else f"cannot be used ({reason(error)}): choose another"
         otherwise = "or train with tracking=none and send the runs later with `agegender track`"
         raise UserError(f"the MLflow server at {target.label} {problem}, {otherwise}") from None
-
-
-def open_parent(target: Target, sweep: str, title: str, tags: Mapping[str, str], description: str) -> str:
-    """Return the run id of a sweep's parent run, found by its tag `sweep` or else created; it is shown as running."""
-    client = connect(target.uri)
-    experiment = experiment_id(client, target)
-    found = client.search_runs([experiment], f"tags.sweep = '{sweep}'", max_results=1)
-    if found:
-        client.update_run(found[0].info.run_id, status="RUNNING")
-        return str(found[0].info.run_id)
-    run = client.create_run(experiment, run_name=title, tags={**tags, "sweep": sweep, NOTE: description})
-    return str(run.info.run_id)
-
-
-def close_parent(target: Target, parent: str, table: str, metrics: Mapping[str, float], *, failed: bool) -> None:
-    """End a sweep's parent run: its results as description, a Markdown table, and as metrics."""
-    client = connect(target.uri)
-    client.set_tag(parent, NOTE, table)
-    now = int(time.time() * 1000)
-    log_points(client, parent, [facts.Point(name, value, now, step=0) for name, value in metrics.items()])
-    terminate(client, parent, "FAILED" if failed else "FINISHED")
 
 
 @cache
@@ -85,6 +86,8 @@ def connect(uri: str) -> MlflowClient:
     file = sqlite_file(uri)
     # MLflow makes the tables unguarded: two processes on a new file would both try, and one would die.
     with one_at_a_time(file) if file else nullcontext():
+        if file:
+            ensure_database(file)
         return MlflowClient(uri)
 
 
@@ -104,31 +107,61 @@ def experiment_id(client: MlflowClient, target: Target) -> str:
     return str(found.experiment_id)
 
 
-def known_run(client: MlflowClient, target: Target, folder: RunFolder) -> Run | None:
-    """Return the run this folder became on the server; None where there is none any more."""
-    from mlflow.exceptions import MlflowException
-
-    if not (run_id := target.remembered(folder)["run_id"]):
+def find_run(client: MlflowClient, target: Target, folder: RunFolder) -> Run | None:
+    """Return the run that a folder became in the target's experiment; None where there is none any more."""
+    if not (key := key_of(folder, draw=False)):
         return None
-    try:
-        run = client.get_run(run_id)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-            raise
-        return None
-    return run if run.info.lifecycle_stage == "active" else None
+    found = client.search_runs([experiment_id(client, target)], f"tags.{KEY} = '{key}'", max_results=1)
+    if found and target.run_of(folder) != found[0].info.run_id:
+        target.remember(folder, found[0].info.run_id)
+    return found[0] if found else None
 
 
-def create_run(client: MlflowClient, target: Target, folder: RunFolder) -> Run:
-    """Create the run of a folder and remember it there."""
-    known = (facts.started(folder), facts.tags(folder), facts.title(folder))
-    run = client.create_run(experiment_id(client, target), *known)
-    target.remember(folder, run.info.run_id, end="")
-    _describe(client, folder, run.info.run_id)
+def create_run(
+    client: MlflowClient,
+    target: Target,
+    folder: RunFolder,
+    tags: Mapping[str, str],
+    name: str,
+    start: int | None = None,
+) -> Run:
+    """Create the run of a folder, begun at `start` (ms since 1970) or now, so that `find_run` finds it from then on."""
+    mine = {**tags, KEY: key_of(folder, draw=True)}
+    run = client.create_run(experiment_id(client, target), start, mine, name)
+    target.remember(folder, run.info.run_id)
     return run
 
 
-def _describe(client: MlflowClient, folder: RunFolder, run_id: str) -> None:
+def has_end(run: Run, folder: RunFolder) -> bool:
+    """Tell whether the end of the run, as the folder has it now, is there whole."""
+    return end_of(folder) != "" and run.data.tags.get(SENT) == end_of(folder)
+
+
+def join(client: MlflowClient, run: Run, parent: str) -> None:
+    """Make a run a child of a sweep's, unless it is one of another that is still there."""
+    before = run.data.tags.get(PARENT)
+    if before != parent and not (before and _is_there(client, before)):
+        client.set_tag(run.info.run_id, PARENT, parent)
+
+
+def _is_there(client: MlflowClient, run_id: str) -> bool:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return bool(client.get_run(run_id).info.lifecycle_stage == "active")
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return False
+
+
+def last_steps(client: MlflowClient, run: Run, names: Iterable[str]) -> dict[str, int]:
+    """Return the last step of each of these curves that is on the server."""
+    there = {name: client.get_metric_history(run.info.run_id, name) for name in names if name in run.data.metrics}
+    return {name: max(point.step for point in points) for name, points in there.items()}
+
+
+def describe(client: MlflowClient, folder: RunFolder, run_id: str) -> None:
     """Send what is known from the start; a second time changes nothing."""
     from mlflow.entities import Dataset, DatasetInput, InputTag, Param, RunTag
 
@@ -143,16 +176,15 @@ def _describe(client: MlflowClient, folder: RunFolder, run_id: str) -> None:
 
 
 def reopen(client: MlflowClient, run: Run) -> None:
-    """Show an ended run as running, without the error it had ended with."""
+    """Show an ended run as running, without the end it had."""
     client.update_run(run.info.run_id, status="RUNNING")
-    if "error" in run.data.tags:
-        client.delete_tag(run.info.run_id, "error")
-        client.delete_tag(run.info.run_id, NOTE)
+    for tag in {SENT, "error", NOTE} & run.data.tags.keys():
+        client.delete_tag(run.info.run_id, tag)
 
 
-def close_run(client: MlflowClient, target: Target, folder: RunFolder, run_id: str) -> None:
+def close_run(client: MlflowClient, folder: RunFolder, run_id: str) -> None:
     """Send what a run has at its end, once, and end it at the time of its mark."""
-    _describe(client, folder, run_id)  # again: the first time may have been cut short
+    describe(client, folder, run_id)  # again: the first time may have been cut short
     log_points(client, run_id, facts.results(folder))
     for name in ARTIFACTS:
         if (folder.path / name).exists():
@@ -164,7 +196,7 @@ def close_run(client: MlflowClient, target: Target, folder: RunFolder, run_id: s
         client.set_tag(run_id, NOTE, f"{failure['error']}\n\n```\n{failure.get('traceback', '')}\n```")
     status, mark = ("FAILED", "failed.json") if failed else ("FINISHED", "done")
     terminate(client, run_id, status, facts.written(folder, mark))
-    target.remember(folder, run_id, end=end_of(folder))
+    client.set_tag(run_id, SENT, end_of(folder))
 
 
 def log_points(client: MlflowClient, run_id: str, points: Iterable[facts.Point]) -> None:
@@ -187,7 +219,7 @@ def system_metrics_of(target: Target, folder: RunFolder) -> Iterator[None]:
     from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
     monitor: Any = SystemMetricsMonitor(  # type: ignore[no-untyped-call]
-        target.remembered(folder)["run_id"], SAMPLING_SECONDS, resume_logging=True, tracking_uri=target.uri
+        target.run_of(folder), SAMPLING_SECONDS, resume_logging=True, tracking_uri=target.uri
     )
     monitor.start()
     try:

@@ -1,12 +1,17 @@
 """Where runs are tracked, and what a run folder remembers of it: everything about a server that needs no MLflow."""
 
 import fcntl
+import hashlib
 import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote
+from uuid import uuid4
+
+from omegaconf import DictConfig
 
 from agegender.runs import RunFolder
 
@@ -23,44 +28,60 @@ class Target:
 
     @property
     def label(self) -> str:
-        """The URI without user name and password: for messages, and for run folders, which travel."""
+        """The URI without what may be secret: for messages, and for run folders, which travel."""
         return without_password(self.uri)
 
-    def remembered(self, folder: RunFolder) -> dict[str, str]:
-        """Read from mlflow.json which run the folder became on this server, and how it ended there."""
-        entry: dict[str, str] = folder.read("mlflow").get(self.label, {"run_id": "", "end": ""})
-        return entry
+    def run_of(self, folder: RunFolder) -> str:
+        """Return the id of the run that a folder became on this server; empty where it remembers none."""
+        return str(folder.read("mlflow").get("runs", {}).get(self.label, ""))
 
-    def remember(self, folder: RunFolder, run_id: str, end: str) -> None:
-        """Write what `remembered` reads; `end` is empty until the end of the run was sent."""
-        folder.write("mlflow", {**folder.read("mlflow"), self.label: {"run_id": run_id, "end": end}})
+    def remember(self, folder: RunFolder, run_id: str) -> None:
+        """Write into mlflow.json what `run_of` reads."""
+        known = folder.read("mlflow")
+        folder.write("mlflow", {**known, "runs": {**known.get("runs", {}), self.label: run_id}})
 
-    def has_end(self, folder: RunFolder) -> bool:
-        """Tell whether the end of the run, as the folder has it now, was sent."""
-        return end_of(folder) != "" and self.remembered(folder)["end"] == end_of(folder)
+
+def key_of(folder: RunFolder, *, draw: bool) -> str:
+    """Return the name by which a folder's run is found on every server, wherever the folder was moved.
+
+    It is drawn once (`draw`), before any server hears of the run; empty where that was not yet.
+    """
+    known = str(folder.read("mlflow").get("key", ""))
+    if known or not draw:
+        return known
+    key = uuid4().hex
+    folder.write("mlflow", {"key": key, "runs": {}})
+    return key
 
 
 def find_target(uri: str | None, experiment: str, runs: Path) -> Target:
     """Return where to track: `uri`, else MLFLOW_TRACKING_URI, else a SQLite file under `runs`.
 
     A database keeps its artifacts under `runs` too; both as absolute paths, or they would follow the current directory.
+    The user and password of a server go to the environment, where MLflow looks for them: its messages show addresses.
     """
     uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{runs.resolve() / 'mlflow.db'}"
+    if login := re.match(r"(https?://)([^:@\s]*):(\S*)@", uri):
+        scheme, user, password = login.groups()
+        os.environ |= {"MLFLOW_TRACKING_USERNAME": unquote(user), "MLFLOW_TRACKING_PASSWORD": unquote(password)}
+        uri = scheme + uri[login.end() :]
     if file := sqlite_file(uri):
-        uri = f"sqlite:///{file}"
+        uri = f"sqlite:///{file}{''.join(uri.partition('?')[1:])}"
     own = uri.split("://")[0].split("+")[0] in DATABASES
     return Target(uri.rstrip("/"), experiment, (runs.resolve() / "mlartifacts").as_uri() if own else None)
 
 
 def sqlite_file(uri: str) -> Path | None:
     """Return the file behind a SQLite URI, absolute; None for any other URI."""
-    return Path(uri.removeprefix("sqlite:///")).resolve() if uri.startswith("sqlite:///") else None
+    if not uri.startswith("sqlite:///"):
+        return None
+    return Path(uri.removeprefix("sqlite:///").partition("?")[0]).resolve()
 
 
 def end_of(folder: RunFolder) -> str:
-    """Tell how a run ended: "done" or its error, so that another error next time is news; empty while it goes on."""
+    """Tell how a run ended: "done", or "failed" and a digest of its error, so that another is news; empty before."""
     if folder.state == "failed":
-        return folder.failure or "failed.json names no error"
+        return f"failed {hashlib.sha256(folder.failure.encode()).hexdigest()[:12]}"
     return "done" if folder.state == "done" else ""
 
 
@@ -92,5 +113,24 @@ def reason(error: Exception) -> str:
 
 
 def without_password(text: str) -> str:
-    """Return the text with user names and passwords taken out of its addresses."""
-    return re.sub(r"://[^/\s]*@", "://", text)
+    """Return the text with user names, passwords and queries, which may hold a token, taken out of its addresses.
+
+    A password may hold an unquoted / or @, so nothing is kept of an address before its last @.
+    """
+    text = re.sub(r"://(?!/)\S*@", "://", text)
+    return re.sub(r"(:///[^\n?]*(?=\?)|://(?!/)[^\s?&#;]*(?=[?&#;]))\S*", r"\1", text)
+
+
+def keep_password_in_memory(config: DictConfig) -> None:
+    """Move an address with a password from a sweep's configuration to the environment, which its jobs inherit.
+
+    Hydra writes the configuration and the words of the jobs to disk.
+    """
+    uri = config.tracking.uri
+    if not uri or without_password(uri) == uri:
+        return
+    os.environ["MLFLOW_TRACKING_URI"] = uri
+    config.tracking.uri = None
+    words = config.hydra.overrides.task
+    config.hydra.overrides.task = [word for word in words if not word.lstrip("+").startswith("tracking.uri=")]
+    config.hydra.job.override_dirname = without_password(config.hydra.job.override_dirname)

@@ -5,16 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from agegender.environment import describe_environment
 from agegender.errors import Damaged
 from agegender.runs import RunFolder
-
-if TYPE_CHECKING:
-    from agegender.tracking.target import Target
+from agegender.tracking.target import Target, find_target, without_password
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +24,10 @@ def set_up(folder: RunFolder, config: DictConfig, keys: Mapping[str, Any]) -> No
     """
     folder.path.mkdir(parents=True, exist_ok=True)
     (folder.path / "failed.json").unlink(missing_ok=True)
-    folder.write_text("config.yaml", OmegaConf.to_yaml(config, resolve=True))
+    shown = config.copy()
+    if shown.tracking.uri:
+        shown.tracking.uri = without_password(shown.tracking.uri)
+    folder.write_text("config.yaml", OmegaConf.to_yaml(shown, resolve=True))
     before = _made_with_before(folder) if folder.checkpoints.exists() else None
     now = describe_environment(config.trainer.accelerator, config.trainer.device)
     folder.write("environment", now | ({"resumed_from": before} if before else {}))
@@ -46,6 +47,4 @@ def tracking_target(config: DictConfig) -> Target | None:
     """Return where a run is tracked; None with tracking=none, where MLflow need not be installed."""
     if config.tracking.name == "none":
         return None
-    from agegender.tracking.target import find_target
-
     return find_target(config.tracking.uri, config.tracking.experiment, Path(config.paths.runs))

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import traceback
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from agegender.errors import Damaged, UserError, disk_explained, exit_on_user_error
+from agegender.errors import Damaged, disk_explained, exit_on_user_error
 from agegender.runs import RunFolder
 
 if TYPE_CHECKING:
@@ -19,6 +20,17 @@ if TYPE_CHECKING:
     from agegender.tracking.target import Target
 
 log = logging.getLogger(__name__)
+_announced: list[Shown] = []  # the sweep that this process has in MLflow and has not ended there
+
+
+class Shown(NamedTuple):
+    """A sweep in MLflow: its folder, and the jobs of the experiment that it belongs to."""
+
+    target: Target
+    folder: RunFolder
+    jobs: list[Job]
+    whole: list[Job]
+    under_way: ExitStack
 
 
 class Sweep(Callback):
@@ -27,11 +39,13 @@ class Sweep(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check every job, open the parent run and the child runs, say what there is to do."""
         from agegender.experiments import list_jobs
+        from agegender.tracking.target import keep_password_in_memory
         from agegender.training.device import check_device, check_memory, runs_at_once
         from agegender.transfer.source import source_of
 
         try:
             with exit_on_user_error(), disk_explained(config.paths.runs):
+                keep_password_in_memory(config)
                 self.jobs = list_jobs(config.hydra.overrides.task, config.hydra.sweeper.params)
                 left = sum(RunFolder(job.run).state != "done" for job in self.jobs)
                 for job in self.jobs:
@@ -44,7 +58,7 @@ class Sweep(Callback):
                     # The launcher and every job divide the cores among the runs there are.
                     config.hydra.launcher.n_jobs = at_once
                     config.hydra.overrides.hydra.append(f"hydra.launcher.n_jobs={at_once}")
-                self.tracked = _announce(config, self.jobs)
+                _announce(config, self.jobs)
         except Exception as error:
             # Hydra turns an exception of a callback into a warning and would go on with the jobs.
             traceback.print_exc()
@@ -58,94 +72,78 @@ class Sweep(Callback):
         log.info("%d of %d runs are done", len(folders) - len(failed), len(folders))
         for folder in failed:
             log.error("%s %s: %s", folder.identity, folder.state, folder.failure or f"it did not end; see {folder.log}")
-        if self.tracked:
-            try:
-                _conclude(_whole(config, self.jobs), *self.tracked, failed=bool(failed))
-            except Exception as error:  # the server may have gone; the runs are done all the same
-                log.warning("the sweep's own run in MLflow could not be closed: %s", error)
+        _conclude("FAILED" if failed else "FINISHED")
         if failed:
             raise SystemExit(1)
 
 
-def _announce(config: DictConfig, jobs: list[Job]) -> tuple[Target, str] | None:
+@contextmanager
+def shown_when_stopped() -> Iterator[None]:
+    """Show a sweep as KILLED where an exception leaves its launcher: Hydra then calls no hook."""
+    try:
+        yield
+    finally:
+        _conclude("KILLED")
+
+
+def _announce(config: DictConfig, jobs: list[Job]) -> None:
     """Open the parent run and a child run per job, so that parallel jobs need not race for them."""
-    from agegender.tracking.mirror import announce
-    from agegender.tracking.server import check_server, open_parent
+    from agegender.tracking import sweeps
+    from agegender.tracking.facts import title
+    from agegender.tracking.mirror import adopt, announce
+    from agegender.tracking.server import check_server, explained
     from agegender.training.setup import set_up, tracking_target
+    from agegender.training.sweep_run import sweep_facts, sweep_name, swept_values, whole_sweep
 
     target = tracking_target(config)
     if target is None:
-        return None
+        return
     check_server(target)
     experiment = config.hydra.runtime.choices.get("experiment") or "sweep"
-    common = json.dumps(_common(jobs[0], _rows(config)), sort_keys=True)
-    sweep = f"{experiment}-{hashlib.sha256(common.encode()).hexdigest()[:8]}"
-    first = jobs[0].config
-    tags = {"experiment": experiment, "data": first.data.name, "protocol": first.protocol.name, "mode": first.mode}
-    title = f"{experiment}: {first.data.title}, {first.protocol.name}, {first.recipe.name}, {first.mode}"
-    parent = open_parent(target, sweep, title, tags, "This sweep is under way; its table will stand here.")
+    whole = whole_sweep(config, jobs)
+    folder = sweeps.sweep_folder(Path(config.paths.runs), sweep_name(experiment, whole))
+    shown = Shown(target, folder, jobs, whole, ExitStack())
+    shown.under_way.enter_context(sweeps.kept_under_way(folder))
+    facts = sweep_facts(experiment, jobs[0].config, list(config.hydra.overrides.task))
+    sweeps.write_sweep(folder, runs=[job.identity for job in jobs], **facts)
+    _announced.append(shown)
     for job in jobs:
-        folder = RunFolder(job.run)
-        if folder.state == "missing":
-            set_up(folder, job.config, job.keys)
-        try:
-            announce(target, folder, parent=parent)
-        except Damaged as error:
-            log.error("not shown in MLflow: %s", error)
-    return target, parent
+        if RunFolder(job.run).state == "missing":
+            set_up(RunFolder(job.run), job.config, job.keys)
+    with explained(target):
+        parent = sweeps.send_sweep(target, folder)
+        for job, values in zip(jobs, swept_values(jobs), strict=True):
+            run = RunFolder(job.run)
+            try:
+                announce(target, run, parent=parent, name=", ".join([title(run), *values]))
+            except Damaged as error:
+                log.error("not shown in MLflow: %s", error)
+        for identity in {*folder.read("sweep")["runs"]} - {job.identity for job in jobs}:  # of an earlier command
+            adopt(target, RunFolder(Path(config.paths.runs) / identity), parent)
 
 
-def _rows(config: DictConfig) -> set[str]:
-    """What the runs of this sweep may differ in and still stand in one table."""
-    from agegender.experiments import swept_by
+def _conclude(status: str) -> None:
+    """Leave the table of the sweep on its parent run, where a newcomer looks first; show no run as waiting any more."""
+    if not _announced:
+        return
+    from agegender.tracking import sweeps
+    from agegender.tracking.mirror import show_stopped
+    from agegender.tracking.server import answers
+    from agegender.tracking.target import reason
+    from agegender.training.sweep_run import table_of
 
-    apart = {"evaluation", "validation", "seed", "transfer", "training_share"}
-    return {"system", "fold"} | (apart & swept_by(config.hydra.overrides.task).keys())
-
-
-def _common(job: Job, rows: set[str]) -> dict[str, Any]:
-    """What the runs of one sweep share: the keys of a run without those that its rows and folds differ in."""
-    recipe = {key: value for key, value in job.keys["recipe"].items() if key not in ("learning_rate", "weight_decay")}
-    aside = rows | {"weights"}  # each fold starts from its own
-    shared = {key: value for key, value in job.keys.items() if key not in aside}
-    return shared | {"recipe": recipe}
-
-
-def _whole(config: DictConfig, jobs: list[Job]) -> list[Job]:
-    """The jobs of the experiment that a sweep, perhaps narrowed, belongs to: the parent run shows them all."""
-    from agegender.experiments import expand, list_jobs, swept_by
-
-    overrides = list(config.hydra.overrides.task)
-    params = swept_by(overrides)
-    if not params:
-        return jobs
-    rows = _rows(config)
-    given = {o.split("=", 1)[0] for o in overrides} - rows
-    words = [o for o in overrides if o.split("=", 1)[0] in given]
-    kept = {k: v for k, v in params.items() if k in rows or k in (config.hydra.sweeper.params or {})}
-    return list_jobs(words, kept) if len(expand(words, kept)) > len(jobs) else jobs
-
-
-def _conclude(jobs: list[Job], target: Target, parent: str, *, failed: bool) -> None:
-    """Leave the table of the sweep on its parent run, where a newcomer looks first."""
-    from agegender.report.caption import caption
-    from agegender.report.records import load_records
-    from agegender.report.render import summarize
-    from agegender.report.table import build_table
-    from agegender.settings import pack_of
-    from agegender.tracking.server import close_parent
-
-    first, metrics = jobs[0].config, {}
+    shown = _announced.pop()
+    shown.under_way.close()
+    # Another process that is on the same sweep ends it.
+    status = "RUNNING" if sweeps.under_way(shown.folder) else status
+    sweeps.write_sweep(shown.folder, status=status)
     try:
-        table = build_table(load_records(jobs), (), caption(first, pack_of(first), "Results"))
-        text = f"{summarize(table)}\nEverything else of it: `agegender report` with the words of this sweep."
-        # The metric before the system: MLflow's charts make a section of what stands before the stroke.
-        metrics = {
-            f"{column.metric}/{row.key}": row.cells[column.metric].mean
-            for column in table.columns
-            for row in table.rows
-            if column.metric in row.cells and row.cells[column.metric].done
-        }
-    except UserError as error:
-        text = f"There is no one table of these runs: {error}."
-    close_parent(target, parent, text, metrics, failed=failed)
+        text, means = table_of(shown.whole)
+        sweeps.write_sweep(shown.folder, description=text, metrics=means)
+        answers(shown.target)
+        sweeps.send_sweep(shown.target, shown.folder)
+        for job in shown.jobs:
+            show_stopped(shown.target, RunFolder(job.run))
+    except Exception as error:  # the server may have gone; the runs are done all the same
+        later = "send it later with `agegender track`"
+        log.warning("the sweep's own run in MLflow could not be ended (%s): %s", reason(error), later)

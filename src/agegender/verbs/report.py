@@ -28,6 +28,7 @@ def report(config: DictConfig) -> None:
     from agegender.report.records import load_records
     from agegender.report.write import write_report
     from agegender.settings import pack_of
+    from agegender.tracking.target import without_password
 
     hydra_config = HydraConfig.get()
     experiment = hydra_config.runtime.choices.get("experiment")
@@ -38,7 +39,7 @@ def report(config: DictConfig) -> None:
     jobs = list_jobs(overrides, hydra_config.sweeper.params)
     records = load_records(jobs)
     if all(record.state == "missing" for record in records):
-        command = " ".join(["agegender train -m", *overrides])
+        command = without_password(" ".join(["agegender train -m", *overrides]))
         raise UserError(
             f"none of the {len(jobs)} runs of experiment={experiment} is in {config.paths.runs}: run {command}"
         )

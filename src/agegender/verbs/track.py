@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 @hydra.main(version_base="1.3", config_path=config_folder(), config_name="track")
 def main(config: DictConfig) -> None:
-    """Send the finished runs among the folders that `runs` names, each once."""
+    """Send the finished runs among the folders that `runs` names, each once, and their sweeps; end what was stopped."""
     with exit_on_user_error():
         track_runs(config)
 

@@ -23,8 +23,16 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+def main() -> None:
+    """Train what the command line describes; a sweep that is stopped is not left as running in MLflow."""
+    from agegender.training.sweep import shown_when_stopped
+
+    with shown_when_stopped():
+        job()
+
+
 @hydra.main(version_base="1.3", config_path=config_folder(), config_name="train")
-def main(config: DictConfig) -> None:
+def job(config: DictConfig) -> None:
     """Train what the configuration describes, unless its run folder is done."""
     sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
     try:
