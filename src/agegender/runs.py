@@ -30,7 +30,9 @@ SHAPES: Mapping[str, Shape] = {
     "mlflow": {"key?": str, "runs?": {...: str}},
     "sweep": {
         **dict.fromkeys(("title", "description", "status"), str),
-        **{"tags": {...: str}, "metrics": {...: float}, "runs": list},
+        "tags": {...: str},
+        "metrics": {...: float},
+        "runs": list,
     },
     "transfer": {"run?": str | None},
     "weights": {"sha256?": str, "trained_by?": str},
