@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Collection
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,14 +38,15 @@ def prepare(config: DictConfig) -> None:
         raise UserError(f"data.source is not set: say where {data['title']} is, data.source=/path/to/it")
     source = Path(data["source"])
     console = Console(stderr=True)
+    say = partial(console.print, highlight=False, markup=False, soft_wrap=True)
     with console.status(f"reading {data['title']}"), noted() as label_files:
         rows, dropped = read_rows(data["name"], source, **data["settings"])
-    console.print(taken(rows["image"], source, label_files), highlight=False, markup=False, soft_wrap=True)
+    say(taken(rows["image"], source, label_files))
     for reason, names in dropped.items():
-        console.print(f"dropped {len(names):,} faces: {reason}, such as {names[0]}", highlight=False, markup=False)
+        say(f"dropped {len(names):,} faces: {reason}, such as {names[0]}")
     if "repaired" in rows and rows["repaired"].notna().any():
         label, row = rows.dropna(subset="repaired")[["repaired", "row"]].iloc[0]
-        console.print(f"repaired {rows['repaired'].count():,} labels, such as '{label}' in {row}", highlight=False)
+        say(f"repaired {rows['repaired'].count():,} labels, such as '{label}' in {row}")
     for name in fitting(rows, data["name"]):  # published counts must hold before hours of decoding
         apply_protocol(rows, name, data["name"])
     summary = build_pack(
