@@ -1,9 +1,36 @@
 """Mistakes a user can mend, and how they end a command."""
 
+import errno
+import os
 import re
+import select
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+ELSEWHERE = "choose a place that can be written, or ask for the right to write there"
+DISK_ERRORS = {
+    errno.EACCES: ELSEWHERE,
+    errno.EPERM: ELSEWHERE,
+    errno.EROFS: ELSEWHERE,
+    errno.EEXIST: "a file of this name is there, choose another",
+    errno.ENOTDIR: "a part of this path is a file, choose another",
+    errno.EISDIR: "it is a folder, name a file",
+    errno.ENAMETOOLONG: "choose shorter names",
+    errno.ENOSPC: "make room on the disk, or choose another place",
+    errno.EDQUOT: "make room on the disk, or choose another place",
+}
+# What Hydra loads from packages that the suite does without.
+PLUGINS = {
+    "sweeper/optuna": "hydra-optuna-sweeper",
+    "sweeper/ax": "hydra-ax-sweeper",
+    "sweeper/nevergrad": "hydra-nevergrad-sweeper",
+    "launcher/joblib": "hydra-joblib-launcher",
+    "launcher/ray": "hydra-ray-launcher",
+    "launcher/rq": "hydra-rq-launcher",
+    "launcher/submitit_local": "'agegender-bench[slurm]'",
+    "launcher/submitit_slurm": "'agegender-bench[slurm]'",
+}
 
 
 class UserError(Exception):
@@ -12,9 +39,13 @@ class UserError(Exception):
 
 @contextmanager
 def exit_on_user_error(active: bool = True) -> Iterator[None]:
-    """End the command with the sentence of a UserError and status 2, before Hydra dresses it up, if `active`."""
+    """End the command with the sentence of a UserError and status 2, before Hydra dresses it up, if `active`.
+
+    What a disk refuses is one too.
+    """
     try:
-        yield
+        with disk_explained():
+            yield
     except UserError as error:
         if not active:
             raise
@@ -22,10 +53,48 @@ def exit_on_user_error(active: bool = True) -> Iterator[None]:
         raise SystemExit(2) from None
 
 
+@contextmanager
+def disk_explained() -> Iterator[None]:
+    """Raise a UserError that names the file for one that the disk does not let be read or written."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in DISK_ERRORS or error.filename is None:
+            raise
+        file, reason = os.fsdecode(error.filename), os.strerror(error.errno).lower()
+        raise UserError(f"{file} cannot be read or written ({reason}): {DISK_ERRORS[error.errno]}") from error
+
+
+@contextmanager
+def closed_output() -> Iterator[None]:
+    """End quietly, as other programs do, where what reads the output wants no more of it, as `head` does."""
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        if not _is_unread(sys.stdout.fileno()):
+            raise  # another pipe broke
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains once more at its end
+        raise SystemExit(141) from None  # what a shell reports of a program that SIGPIPE ended
+
+
+def _is_unread(pipe: int) -> bool:
+    """Whether nothing reads the other end of a pipe any more."""
+    poll = select.poll()
+    poll.register(pipe, select.POLLOUT)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
+
+
 def one_sentence(error: Exception) -> str:
     """Say in one sentence what Hydra found wrong with the command line or the configuration."""
-    text = str(error)
-    missing = re.search(r"Could not find '(\w+)/([^']+)'", text)
+    text = str(error) or str(error.__cause__)
+    plugin = re.search(r"(?:Could not find|Could not load) 'hydra/([^']+)'", text)
+    if plugin and plugin[1] in PLUGINS:
+        group, name = plugin[1].split("/")
+        return f"hydra/{group}={name} is not installed: pip install {PLUGINS[plugin[1]]}"
+    missing = re.search(r"Could not find '([\w/]+)/([^/']+)'", text)
     if missing:
         group, name = missing.groups()
         options = re.findall(r"^\t(\S+)$", text, re.MULTILINE)
@@ -33,7 +102,12 @@ def one_sentence(error: Exception) -> str:
     unknown = re.search(r"Could not override '([^']+)'", text) or re.search(r"Key '([^']+)' is not in struct", text)
     if unknown:
         return f"there is no setting '{unknown[1]}': `agegender <verb> --cfg job` shows what there is"
-    unreadable = re.search(r"Error parsing override '([^\n]*)'$", text, re.MULTILINE)
-    if unreadable:
-        return f"{unreadable[1]} cannot be read: quote a value with special signs twice, as in 'key=\"a, (b)\"'"
+    twice = re.search(r"Multiple values for .*override (\S+): (\S+)'", text)
+    if twice:
+        return f"{twice[1]} is chosen already: say {twice[1]}={twice[2]}, once and without a +"
+    several = re.search(r"Ambiguous value for argument '(.*)'$|Sweep parameters '(.*)' requires", text, re.MULTILINE)
+    if several:
+        word = several[1] or several[2]
+        name, value = word.split("=", 1)
+        return f"{word} names several values: add -m to train one run for each, or quote it, '{name}=\"{value}\"'"
     return " ".join(text.split())

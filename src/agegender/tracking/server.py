@@ -10,7 +10,7 @@ from contextlib import contextmanager, nullcontext
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from agegender.errors import UserError
+from agegender.errors import UserError, disk_explained
 from agegender.tracking import facts
 from agegender.tracking.target import Target, end_of, mlflow_settings, one_at_a_time, reason, sqlite_file
 
@@ -39,7 +39,7 @@ def check_server(target: Target) -> None:
     UserError, within seconds, where that fails or MLflow is not installed.
     """
     try:
-        with mlflow_settings(**IMPATIENT):
+        with mlflow_settings(**IMPATIENT), disk_explained():
             experiment_id(connect(target.uri), target)
     except UserError:
         raise

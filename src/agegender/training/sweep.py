@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import traceback
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from hydra.experimental.callback import Callback
@@ -26,13 +27,18 @@ class Sweep(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check every job, open the parent run and the child runs, say what there is to do."""
-        from agegender.experiments import list_jobs
+        from agegender.experiments import list_jobs, narrowed, words_of
         from agegender.training.device import check_device, check_memory, runs_at_once
         from agegender.transfer.source import source_of
 
         try:
             with exit_on_user_error():
-                self.jobs = list_jobs(config.hydra.overrides.task, config.hydra.sweeper.params)
+                # What Hydra's sweeper is told only now: it composed this configuration without it.
+                words = words_of(config, config.hydra.overrides.task)
+                self.params = dict(config.hydra.sweeper.params or {})
+                config.hydra.overrides.task = words
+                config.hydra.sweeper.params = narrowed(words, self.params)
+                self.jobs = list_jobs(words, self.params)
                 left = sum(RunFolder(job.run).state != "done" for job in self.jobs)
                 for job in self.jobs:
                     check_device(job.config)
@@ -44,7 +50,7 @@ class Sweep(Callback):
                     # The launcher and every job divide the cores among the runs there are.
                     config.hydra.launcher.n_jobs = at_once
                     config.hydra.overrides.hydra.append(f"hydra.launcher.n_jobs={at_once}")
-                self.tracked = _announce(config, self.jobs)
+                self.tracked = _announce(config, self.jobs, self.params)
         except Exception as error:
             # Hydra turns an exception of a callback into a warning and would go on with the jobs.
             traceback.print_exc()
@@ -61,14 +67,14 @@ class Sweep(Callback):
             log.error("%s %s: %s", folder.identity, folder.state, error)
         if self.tracked:
             try:
-                _conclude(_whole(config, self.jobs), *self.tracked, failed=bool(failed))
+                _conclude(_whole(config, self.jobs, self.params), *self.tracked, failed=bool(failed))
             except Exception as error:  # the server may have gone; the runs are done all the same
                 log.warning("the sweep's own run in MLflow could not be closed: %s", error)
         if failed:
             raise SystemExit(1)
 
 
-def _announce(config: DictConfig, jobs: list[Job]) -> tuple[Target, str] | None:
+def _announce(config: DictConfig, jobs: list[Job], params: Mapping[str, str]) -> tuple[Target, str] | None:
     """Open the parent run and a child run per job, so that parallel jobs need not race for them."""
     from agegender.tracking.mirror import announce
     from agegender.tracking.server import check_server, open_parent
@@ -79,7 +85,7 @@ def _announce(config: DictConfig, jobs: list[Job]) -> tuple[Target, str] | None:
         return None
     check_server(target)
     experiment = config.hydra.runtime.choices.get("experiment") or "sweep"
-    common = json.dumps(_common(jobs[0], _rows(config)), sort_keys=True)
+    common = json.dumps(_common(jobs[0], _rows(params)), sort_keys=True)
     sweep = f"{experiment}-{hashlib.sha256(common.encode()).hexdigest()[:8]}"
     first = jobs[0].config
     tags = {"experiment": experiment, "data": first.data.name, "protocol": first.protocol.name, "mode": first.mode}
@@ -93,12 +99,9 @@ def _announce(config: DictConfig, jobs: list[Job]) -> tuple[Target, str] | None:
     return target, parent
 
 
-def _rows(config: DictConfig) -> set[str]:
-    """What the runs of this sweep may differ in and still stand in one table."""
-    from agegender.experiments import swept_by
-
-    apart = {"evaluation", "validation", "seed", "transfer", "training_share"}
-    return {"system", "fold"} | (apart & swept_by(config.hydra.overrides.task).keys())
+def _rows(params: Mapping[str, str]) -> set[str]:
+    """What the runs of an experiment that sweeps this may differ in and still stand in one table."""
+    return {"system", "fold"} | ({"evaluation", "validation", "seed", "transfer", "training_share"} & params.keys())
 
 
 def _common(job: Job, rows: set[str]) -> dict[str, Any]:
@@ -109,19 +112,14 @@ def _common(job: Job, rows: set[str]) -> dict[str, Any]:
     return shared | {"recipe": recipe}
 
 
-def _whole(config: DictConfig, jobs: list[Job]) -> list[Job]:
+def _whole(config: DictConfig, jobs: list[Job], params: Mapping[str, str]) -> list[Job]:
     """The jobs of the experiment that a sweep, perhaps narrowed, belongs to: the parent run shows them all."""
-    from agegender.experiments import expand, list_jobs, swept_by
+    from agegender.experiments import expand, list_jobs
 
-    overrides = list(config.hydra.overrides.task)
-    params = swept_by(overrides)
     if not params:
         return jobs
-    rows = _rows(config)
-    given = {o.split("=", 1)[0] for o in overrides} - rows
-    words = [o for o in overrides if o.split("=", 1)[0] in given]
-    kept = {k: v for k, v in params.items() if k in rows or k in (config.hydra.sweeper.params or {})}
-    return list_jobs(words, kept) if len(expand(words, kept)) > len(jobs) else jobs
+    words = [word for word in config.hydra.overrides.task if word.split("=", 1)[0] not in _rows(params)]
+    return list_jobs(words, params) if len(expand(words, params)) > len(jobs) else jobs
 
 
 def _conclude(jobs: list[Job], target: Target, parent: str, *, failed: bool) -> None:
