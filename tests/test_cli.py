@@ -1,6 +1,7 @@
 """The command line as a user meets it: real processes, their output and exit status."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
+from agegender import __version__ as agegender_version
 from commands import agegender, started_afresh
 
 ALL_THREADS = torch.get_num_threads()  # before a test takes fewer
@@ -92,6 +94,29 @@ def test_each_verb_explains_itself_without_loading_torch(verb: str, tmp_path: Pa
         (["train", "-m", "system=lmtcn,lmtcnn_2_1"], "system=lmtcn: there is no such system"),
         (["train", "-m", "recipe.step=1,2"], "there is no setting 'recipe.step'"),
         (["train", "data.source=(a"], "data.source=(a cannot be read: quote"),
+        (
+            ["train", "data.source=a=b"],
+            """data.source=a=b cannot be read: quote a value with special signs twice, 'data""",
+        ),
+        (["train", "tracking=null"], "tracking=null: there is no such tracking; choose from mlflow, none"),
+        (["train", "+experiment=demo"], "experiment is chosen already: say experiment=demo, once and without a +"),
+        (["train", "experiment=[demo,lmtcnn]"], "experiment=[demo,lmtcnn]: there is no such experiment"),
+        (["train", "fold=0,1"], "fold=0,1 names several values: add -m"),
+        (
+            ["train", "-m", "hydra/sweeper=optuna"],
+            "hydra/sweeper=optuna is not installed: pip install hydra-optuna-swee",
+        ),
+        (["train", "hydra/launcher=submitit_slurm"], "is not installed: pip install 'agegender-bench[slurm]'"),
+        (["train", "-m", "experiment=demo,lmtcnn"], "experiment/demo says itself what is swept"),
+        (["train", "-m", "experiment=glob(d*)"], "experiment/demo says itself what is swept"),
+        (["train", "-m", "experiment=choice(demo)"], "experiment/demo says itself what is swept"),
+        (["cost", "experiment=demo,lmtcnn"], "experiment/demo says itself what is swept"),
+        (["report", "experiment=demo,lmtcnn"], "report needs an experiment, and one alone"),
+        (["train", "-m", "recipe.learning_rate=interval(1e-4,1e-2)"], "interval(1e-4,1e-2): a sweep lists its runs"),
+        (["train", "-m", "fold=range(3,3)"], "fold=range(3,3) names no value"),
+        (["train", "-m", "data.source=2019,2020"], """quote it, 'data.source="2019"'"""),
+        (["train", "trainer.accelerator=cpu", "trainer.threads=100000"], "trainer.threads=100000: this machine has"),
+        (["train", "paths.runs=data/generated/README.txt/x"], "cannot be read or written"),
         (["report"], "report needs an experiment"),
         (["report", "experiment=demo", "recipe.steps=77"], "none of the 10 runs"),
         (["track"], "names no run folder"),
@@ -99,8 +124,54 @@ def test_each_verb_explains_itself_without_loading_torch(verb: str, tmp_path: Pa
     ],
 )
 def test_mistakes_end_in_one_sentence(desk: Path, words: list[str], message: str) -> None:
-    elsewhere = [] if words == ["trian"] else ["paths.runs=other"]
+    elsewhere = [] if words == ["trian"] or "paths.runs" in words[-1] else ["paths.runs=other"]
     assert message in one_sentence(agegender(*words, *elsewhere, cwd=desk, status=2))
+
+
+def test_a_sweep_takes_what_hydra_composes_it_without(desk: Path) -> None:
+    """A setting that only the swept choices have, a choice by a pattern, and both of them in a report."""
+    words = ["experiment=demo", "system=glob(tiny_age_dldl*)", "fold=7", "system.heads.age_years.sigma=3"]
+    for verb in (["train", "-m"], ["report"], ["cost"]):
+        assert "fold=7: there are five folds" in one_sentence(agegender(*verb, *words, cwd=desk, status=2))
+    words[3] = "system.heads.age_years.norm=l2"
+    assert "no setting 'system.heads.age_years.norm'" in agegender("train", "-m", *words, cwd=desk, status=2)
+
+
+def test_an_experiment_of_ones_own_is_narrowed_too(desk: Path) -> None:
+    """From a folder that the command line names."""
+    folder = desk / "mine" / "experiment"
+    folder.mkdir(parents=True)
+    params = "{data: adience, protocol: eidinger, system: 'tiny_age,lmtcnn_2_1', fold: 'range(0,5)'}"
+    (folder / "own.yaml").write_text(f"# @package _global_\nhydra: {{sweeper: {{params: {params}}}}}\n")
+    words = ["--config-dir", "mine", "experiment=own", "data=generated", "paths.runs=own", "tracking=none"]
+    refusal = agegender("report", *words, "fold=0,1", cwd=desk, status=2)
+    assert "none of the 4 runs of experiment=own" in one_sentence(refusal), "another protocol, or five folds"
+    output = agegender("train", "-m", *words, *SHORT, "fold=0", "system=lmtcnn_2_1", cwd=desk)
+    assert "1 of 1 runs are done" in output
+    assert "name: lmtcnn_joint" in next((desk / "own").glob("*/config.yaml")).read_text()
+
+
+@pytest.mark.parametrize("name", ["2019", "2017_01_12", "1e3", "[2019]", "true"])
+def test_a_folder_is_called_as_it_is_typed(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).mkdir()
+    refusal = agegender("prepare", "data=utkface", f"data.source={name}", cwd=tmp_path, status=2)
+    assert one_sentence(refusal).startswith(f"agegender: {name} holds no face")
+
+
+def test_a_reader_may_stop_and_a_terminal_may_be_poor(tmp_path: Path) -> None:
+    words = [sys.executable, "-u", "-c", "from agegender.cli import main; main()"]
+    for verb in ([], ["train"]):
+        process = subprocess.Popen([*words, *verb, "--help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        assert process.stdout and process.stderr
+        process.stdout.close()
+        assert process.wait(60) == 141
+        assert process.stderr.read() == b""
+        process.stderr.close()
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    shown = [*words, "prepare", "--cfg", "job", 'data.source="Düsseldorf"']
+    done = subprocess.run(shown, env=environment, capture_output=True, text=True, check=True)
+    assert "source: D\\xfcsseldorf" in done.stdout
+    assert agegender("--version", cwd=tmp_path) == f"agegender-bench {agegender_version}\n"
 
 
 def test_a_command_started_afresh_says_as_little(tmp_path: Path) -> None:
@@ -187,10 +258,16 @@ def test_runs_are_sent_elsewhere_once(swept: Path) -> None:
 
 
 def test_a_failing_job_leaves_the_others_alone(desk: Path) -> None:
-    words = ["recipe.optimizer=lion,adamw", "experiment=demo", "system=lmtcnn_2_1", "fold=0", "paths.runs=failing"]
+    words = [
+        "validation=listed_leaky,by_subject",
+        "experiment=demo",
+        "system=lmtcnn_2_1",
+        "fold=0",
+        "paths.runs=failing",
+    ]
     output = agegender("train", "-m", *words, *SHORT, cwd=desk, status=1)
     assert "1 of 2 runs are done" in output
-    assert "failed: recipe.optimizer=lion is unknown: choose sgd, adamw or adam" in output
+    assert "failed: validation=listed_leaky: this protocol has no lists" in output
     assert "Traceback" not in output
     from mlflow import MlflowClient
 

@@ -8,7 +8,8 @@ from tempfile import TemporaryDirectory
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from agegender.experiments import list_jobs, swept_by
+from agegender.experiments import list_jobs
+from agegender.settings import config_folder
 from agegender.tracking.target import Target
 from agegender.training.sweep_run import sweep_name, swept_values, whole_sweep
 from commands import PROCESSES, _command, agegender
@@ -20,12 +21,12 @@ Overrides = Callable[..., list[str]]
 
 
 def name_of(words: list[str]) -> str:
-    params = swept_by(words)
-    kept = {key: value for key, value in params.items() if key not in {word.split("=")[0] for word in words}}
-    jobs = list_jobs(words, kept)
-    config = OmegaConf.create({"hydra": {"overrides": {"task": words}, "sweeper": {"params": kept}}})
+    named = [word.removeprefix("experiment=") for word in words if word.startswith("experiment=")]
+    files = [OmegaConf.load(Path(config_folder()) / "experiment" / f"{name}.yaml") for name in named]
+    params = dict(files[0].hydra.sweeper.params) if files else {}
+    config = OmegaConf.create({"hydra": {"overrides": {"task": words}}})
     assert isinstance(config, DictConfig)
-    return sweep_name("sweep", whole_sweep(config, jobs))
+    return sweep_name("sweep", whole_sweep(config, list_jobs(words, params), params))
 
 
 def test_sweeps_of_other_runs_have_other_names(hydra: None, overrides: Overrides) -> None:

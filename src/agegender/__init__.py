@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    __version__: str
     from agegender import metrics as metrics
     from agegender.data.manifest import read_manifest as read_manifest
     from agegender.models.network import create_model as create_model
@@ -22,6 +23,8 @@ __all__ = ["create_model", "list_models", "metrics", "read_manifest"]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return import_module("importlib.metadata").version("agegender-bench")
     if name == "metrics":
         return import_module("agegender.metrics")
     if name in _HOMES:

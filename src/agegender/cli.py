@@ -1,5 +1,6 @@
 """The command line: `agegender VERB ...`, each verb a Hydra application that is imported only when it is called."""
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -7,7 +8,8 @@ from difflib import get_close_matches
 from importlib import import_module
 from typing import NoReturn
 
-from agegender.errors import UserError, disk_explained, one_sentence
+import agegender
+from agegender.errors import UserError, closed_output, disk_explained, one_sentence
 
 VERBS = {
     "prepare": "read a data set, check it and decode its faces once",
@@ -18,8 +20,8 @@ VERBS = {
     "predict": "let a trained network answer to image files",
     "track": "send finished run folders to an MLflow server",
 }
-WITH_EXPERIMENT = ("train", "cost", "report")
 ONE_JOB = ("cost", "report")  # about all that the command line sweeps
+SWEEP = {"-m", "--multirun"}
 
 HELP = """Benchmark small networks that read age and gender from a face.
 
@@ -38,11 +40,15 @@ Predictions are of annotated gender and annotated age group: guesses at labels, 
 """
 
 
+@closed_output()
 def main() -> None:
     """Run the verb named on the command line; a mistake of the user's ends in one sentence and status 2."""
     words = sys.argv[1:]
     if not words or words[0] in ("-h", "--help", "help"):
         print(HELP.format(verbs="\n".join(f"  {verb:<8} {text}" for verb, text in VERBS.items())))
+        return
+    if words[0] == "--version":
+        print(f"agegender-bench {agegender.__version__}")
         return
     verb = words[0]
     if verb not in VERBS:
@@ -54,6 +60,8 @@ def main() -> None:
     sys.argv = [f"agegender {verb}", *words[1:]]
     # Hydra then raises what went wrong instead of printing it over several lines.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
+    if isinstance(sys.stdout, io.TextIOWrapper):  # what a terminal cannot show is written as its number, and not lost
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         run(verb, words[1:])
     except UserError as error:
@@ -63,17 +71,20 @@ def main() -> None:
 
 
 def run(verb: str, overrides: Sequence[str]) -> None:
-    """Start a verb's Hydra application, with the sweep narrowed to what the command line asks for."""
+    """Start a verb's Hydra application with the words of the command line."""
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
     module = import_module(f"agegender.verbs.{verb}")
     try:
-        if verb in WITH_EXPERIMENT:
-            from agegender.experiments import gathered, narrowed, swept_by
+        from agegender.overrides import gathered, read_words
 
-            words = gathered(overrides) if verb in ONE_JOB else overrides
-            sys.argv[1:] = [*words, *narrowed(overrides, swept_by(overrides))]
+        words = read_words(overrides)
+        if verb in ONE_JOB:  # which is no multirun, so it needs no -m, and one that was given changes nothing
+            words = [word for word in words if word not in SWEEP]
+        if verb in ONE_JOB or (verb == "train" and not SWEEP.isdisjoint(words)):
+            words = gathered(words)
+        sys.argv[1:] = words
         with disk_explained("a file of this command"):
             module.main()
     except (HydraException, OmegaConfBaseException) as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,21 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from hydra import compose
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from agegender.errors import UserError, one_sentence
-from agegender.settings import (
-    check,
-    config_folder,
-    differences,
-    identity_keys,
-    pack_of,
-    run_folder,
-    tasks_of,
-)
+from agegender.settings import check, differences, identity_keys, pack_of, run_folder, tasks_of
 
 if TYPE_CHECKING:
     from agegender.data.pack import Pack
@@ -58,38 +52,71 @@ class Job:
     training_share: float = 1.0
 
 
-def narrowed(overrides: Sequence[str], swept: Mapping[str, str]) -> list[str]:
-    """Overrides that make the command line win over what the experiment sweeps: `fold=0` takes `fold` out of it."""
-    given = dict(o.lstrip("+").split("=", 1) for o in overrides if "=" in o)
+def narrowed(words: Sequence[str], params: Mapping[str, str] | None) -> dict[str, str]:
+    """What an experiment sweeps but for what the command line says: `fold=0` takes `fold` out of it."""
+    swept = dict(params or {})
+    given = dict(word.lstrip("+").split("=", 1) for word in words if "=" in word)
     changed = [key for key in FOLLOWS if key in given and given[key] != swept.get(key)]
     gone = given.keys() | {follower for key in changed for follower in FOLLOWS[key]}
-    return [f"~hydra.sweeper.params.{key}" for key in swept if key in gone]
+    return {key: values for key, values in swept.items() if key not in gone}
 
 
-def gathered(overrides: Sequence[str]) -> list[str]:
-    """Put the sweeps of a command line (`fold=0,1`) into its setting `swept`, for a verb that is one job about many.
+def words_of(config: DictConfig, task: Sequence[str], *, own: Sequence[str] = ()) -> list[str]:
+    """Return the words of a command about many jobs, those that stand in `swept` too, without what is the verb's `own`.
 
-    Such a verb is no multirun, so it needs no -m, and one that was given changes nothing.
+    `task` are the words that Hydra has seen.
     """
-    swept = [word for word in overrides if _is_sweep(word)]
-    others = [word for word in overrides if word not in (*swept, "-m", "--multirun")]
-    return [*others, *([f"swept={json.dumps(swept)}"] if swept else [])]
-
-
-def _is_sweep(word: str) -> bool:
-    """Whether a word is an override with several values; a flag, or what Hydra cannot read, is left to Hydra."""
-    try:
-        return "=" in word and OverridesParser.create().parse_override(word).is_sweep_override()
-    except HydraException:
-        return False
+    seen = [word for word in task if word.split("=", 1)[0] not in ("swept", *own)]
+    if not isinstance(config.swept, ListConfig):
+        raise UserError(f"swept={config.swept} must be a list of words such as 'fold=0,1': say them by themselves")
+    aside: list[str] = OmegaConf.to_container(config.swept, resolve=False)  # type: ignore[assignment]
+    return [*seen, *aside]
 
 
 def expand(overrides: Sequence[str], params: Mapping[str, str] | None) -> list[list[str]]:
-    """Expand swept overrides into one list of overrides per job, in the order Hydra's own sweeper runs them."""
-    words = [*(f"{key}={value}" for key, value in (params or {}).items()), *overrides]
-    parsed = OverridesParser.create().parse_overrides(words)
-    batches = BasicSweeper.split_arguments(parsed, max_batch_size=None)
+    """Expand swept overrides into one list of overrides per job, in the order Hydra's own sweeper runs them.
+
+    UserError for what cannot be listed: a sweep without values or over an interval, or over choices that sweep.
+    """
+    hydra = GlobalHydra.instance()
+    loader = hydra.config_loader() if hydra.is_initialized() else None
+    words = [*(f"{key}={value}" for key, value in narrowed(overrides, params).items()), *overrides]
+    try:
+        parsed = OverridesParser.create(config_loader=loader).parse_overrides(words)
+        for override in parsed:
+            if override.is_sweep_override():
+                _check_sweep(override, loader)
+        batches = BasicSweeper.split_arguments(parsed, max_batch_size=None)
+    except HydraException as error:
+        raise UserError(one_sentence(error)) from None
     return [list(job) for batch in batches for job in batch]
+
+
+def _check_sweep(override: Override, loader: ConfigLoader | None) -> None:
+    """Refuse a sweep that is no list of jobs."""
+    word = override.input_line
+    if not override.is_discrete_sweep():
+        raise UserError(f"{word}: a sweep lists its runs before the first, so name the values: a,b,c or range(...)")
+    try:
+        choices = list(override.sweep_string_iterator())
+    except ValueError as error:
+        raise UserError(f"{word} cannot be read: {error}") from None
+    if not choices:
+        raise UserError(f"{word} names no value: nothing would be done")
+    for source in loader.get_sources() if loader else ():
+        for file in (f"{override.key_or_group}/{choice}" for choice in choices):
+            if source.is_config(file) and OmegaConf.select(source.load_config(file).config, "hydra.sweeper.params"):
+                raise UserError(f"{word}: {file} says itself what is swept, so run the command for each one alone")
+
+
+def composed(verb: str, words: Sequence[str]) -> DictConfig:
+    """Compose and check the configuration of one job of a verb; UserError for what no run can have."""
+    try:
+        config = compose(verb, overrides=list(words))
+        check(config)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(one_sentence(error)) from None
+    return config
 
 
 def list_jobs(overrides: Sequence[str], params: Mapping[str, str] | None) -> list[Job]:
@@ -100,11 +127,7 @@ def list_jobs(overrides: Sequence[str], params: Mapping[str, str] | None) -> lis
     packs: dict[str, Pack] = {}
     jobs = []
     for words in expand(overrides, params):
-        try:
-            config = compose("train", overrides=words)
-        except (HydraException, OmegaConfBaseException) as error:
-            raise UserError(one_sentence(error)) from None
-        check(config)
+        config = composed("train", words)
         if config.data.pack not in packs:
             packs[config.data.pack] = pack_of(config)
         jobs.append(_job(config, packs[config.data.pack].digest, tuple(words)))
@@ -142,12 +165,3 @@ def _but_for_share(apart: Mapping[str, str]) -> dict[str, str]:
 
 def _title(config: DictConfig, apart: Mapping[str, str]) -> str:
     return ", ".join([config.system.title, *(f"{name.replace('_', ' ')} {value}" for name, value in apart.items())])
-
-
-def swept_by(overrides: Sequence[str]) -> dict[str, str]:
-    """What the experiment of a command line sweeps: its `hydra.sweeper.params`; nothing without one."""
-    names = [o.removeprefix("experiment=") for o in overrides if o.startswith("experiment=")]
-    file = Path(config_folder()) / "experiment" / f"{names[-1]}.yaml" if names else None
-    if file is None or not file.exists():
-        return {}
-    return dict(OmegaConf.select(OmegaConf.load(file), "hydra.sweeper.params", default={}))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from agegender.errors import UserError, one_sentence
+from agegender.kinds import check_values
 from agegender.modes import Evaluation, get_evaluation, get_mode
 from agegender.runs import RunFolder, identity
 from agegender.transfer.source import find_sources, policy_of
@@ -37,8 +38,10 @@ def check(config: DictConfig) -> None:
     from agegender.data.looks import get_look  # these bring torch and pandas, which `--help` need not wait for
     from agegender.data.protocols import get_protocol
     from agegender.data.splits import RULES, check_less
+    from agegender.training.optimization import check_recipe
     from agegender.transfer.policy import check_transfer
 
+    check_values(config)
     if config.fold not in range(5):
         raise UserError(f"fold={config.fold}: there are five folds, choose fold=0 to fold=4")
     if config.fold >= get_protocol(config.protocol.name, config.data.name).folds:
@@ -48,16 +51,12 @@ def check(config: DictConfig) -> None:
     get_look(evaluation_of(config).look)
     check_transfer(config, tasks_of(config))
     check_less(config.half, config.training_share)
+    check_network(config)
+    check_recipe(config.recipe)
     preprocessing_of(config)
     augmentation_of(config)
     if config.validation not in RULES:
         raise UserError(f"validation={config.validation} is unknown: choose from {', '.join(RULES)}")
-    for name in ("steps", "batch_size", "validate_every"):
-        value = config.recipe[name]
-        if not isinstance(value, int) or value < 1:
-            raise UserError(f"recipe.{name}={value} must be a whole number of at least 1")
-    if not isinstance(config.seed, int) or config.seed < 0:
-        raise UserError(f"seed={config.seed} must be a whole number of at least 0")
     if config.precision not in PRECISIONS:
         raise UserError(
             f"precision={config.precision} is not supported: choose from {', '.join(PRECISIONS)} (the squares in "
@@ -68,6 +67,20 @@ def check(config: DictConfig) -> None:
             f"data.size={config.data.size} is smaller than the {config.system.model.input_size} pixels that "
             f"{config.system.name} reads: choose data.size=256, as the papers do"
         )
+
+
+def check_network(config: DictConfig) -> None:
+    """Refuse heads that cannot be made, and an input size that the trunk cannot read."""
+    from agegender.heads import create_head  # these bring torch, which `--help` need not wait for
+    from agegender.models.sizes import check_size
+    from agegender.tasks import get_task
+
+    for task, (name, head) in zip(tasks_of(config), plain(config.system.heads).items(), strict=True):
+        try:
+            create_head(**({"name": head} if isinstance(head, str) else head), features=1, task=get_task(task))
+        except UserError as error:
+            raise UserError(f"system.heads.{name}: {error}") from None
+    check_size(config.system.model.name, config.system.model.input_size)
 
 
 def evaluation_of(config: DictConfig) -> Evaluation:

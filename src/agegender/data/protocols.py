@@ -76,6 +76,9 @@ def get_protocol(name: str, dataset: str) -> Protocol:
     """Return the protocol of this name; UserError when there is none or it does not fit the data set."""
     protocol = PROTOCOLS.get(name)
     if protocol is None or dataset not in protocol.datasets:
+        known = {name for other in PROTOCOLS.values() for name in other.datasets}
+        if dataset not in known:
+            raise UserError(f"data.name={dataset}: there is no such data set, choose from {', '.join(sorted(known))}")
         fitting = ", ".join(other.name for other in PROTOCOLS.values() if dataset in other.datasets)
         problem = "there is no protocol" if protocol is None else f"data set {dataset} cannot be used with protocol"
         raise UserError(f"{problem} '{name}': choose from {fitting} for {dataset}")

@@ -9,7 +9,7 @@ from contextlib import contextmanager, nullcontext
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from agegender.errors import UserError
+from agegender.errors import UserError, disk_explained
 from agegender.tracking import facts
 from agegender.tracking.database import ensure_database
 from agegender.tracking.target import (
@@ -62,7 +62,8 @@ def answers(target: Target) -> None:
 def explained(target: Target) -> Iterator[None]:
     """Turn what goes wrong with a server before training into a UserError."""
     try:
-        yield
+        with disk_explained():
+            yield
     except UserError:
         raise
     except Exception as error:

@@ -54,10 +54,21 @@ def check_memory(at_once: int) -> None:
 
 
 def check_device(config: DictConfig) -> None:
-    """Refuse the number of a GPU that is not there."""
+    """Refuse an accelerator and the number of a GPU that are not there, and more threads than there are cores."""
+    here = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    accelerator = config.trainer.accelerator
+    if not {"gpu": any(here.values()), **here}.get(accelerator, True):
+        raise UserError(f"trainer.accelerator={accelerator}: there is none that torch can use, choose auto or cpu")
+    check_threads("trainer.threads", config.trainer.threads)
     number, devices = config.trainer.device, gpus(config)
     if number is not None and not 0 <= number < max(1, devices):
         raise UserError(f"trainer.device={number}: there are {devices} GPUs, counted from 0")
+
+
+def check_threads(name: str, threads: int | None) -> None:
+    """Refuse more threads than the machine has cores: they would wait for each other."""
+    if threads is not None and threads > (cores := os.cpu_count() or 1):
+        raise UserError(f"{name}={threads}: this machine has {cores} cores, choose {name}={cores} or fewer")
 
 
 def decide(config: DictConfig, pixels: float, *, at_once: int = 1) -> None:

@@ -10,6 +10,26 @@ from torch import nn
 from agegender.errors import UserError
 from agegender.models.network import Network
 
+# What a recipe says beside the name of its optimiser and of its schedule.
+OPTIMIZERS = {"sgd": ("momentum",), "adamw": (), "adam": ()}
+SCHEDULES = {"staircase": ("factor", "every"), "cosine": ("warmup",)}
+
+
+def check_recipe(recipe: Mapping[str, Any]) -> None:
+    """Refuse an optimiser or a schedule there is none of, or that lacks a number; UserError names what is missing."""
+    if recipe["optimizer"] not in OPTIMIZERS:
+        raise UserError(f"recipe.optimizer={recipe['optimizer']} is unknown: choose sgd, adamw or adam")
+    if (schedule := recipe["schedule"])["name"] not in SCHEDULES:
+        raise UserError(f"recipe.schedule.name={schedule['name']} is unknown: choose staircase or cosine")
+    for name in OPTIMIZERS[recipe["optimizer"]]:
+        if name not in recipe:
+            raise UserError(f"recipe.optimizer={recipe['optimizer']} needs recipe.{name}: say +recipe.{name}=...")
+    for name in SCHEDULES[schedule["name"]]:
+        if name not in schedule:
+            raise UserError(
+                f"recipe.schedule.name={schedule['name']} needs recipe.schedule.{name}: say +recipe.schedule.{name}=..."
+            )
+
 
 def build_optimizer(
     network: Network, recipe: Mapping[str, Any], rates: Mapping[str, float] | None = None
@@ -45,7 +65,7 @@ def build_optimizer(
                 groups, lr=recipe["learning_rate"], eps=recipe.get("epsilon", 1e-8), fused=True
             )
         case other:
-            raise UserError(f"recipe.optimizer={other} is unknown: choose sgd, adamw or adam")
+            raise AssertionError(other)  # `check_recipe` refused it
     # Fused optimisers can undo the loss scaling of float16, so Lightning refuses to clip their gradients. Nothing is
     # scaled here.
     optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
@@ -65,4 +85,4 @@ def build_schedule(recipe: Mapping[str, Any]) -> Callable[[int], float]:
                 (step + 1) / warmup, 0.5 * (1 + math.cos(math.pi * max(0, step - warmup) / max(1, steps - warmup)))
             )
         case other:
-            raise UserError(f"recipe.schedule.name={other} is unknown: choose staircase or cosine")
+            raise AssertionError(other)  # `check_recipe` refused it

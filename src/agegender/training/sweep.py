@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -38,7 +38,7 @@ class Sweep(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check every job, open the parent run and the child runs, say what there is to do."""
-        from agegender.experiments import list_jobs
+        from agegender.experiments import list_jobs, narrowed, words_of
         from agegender.tracking.target import keep_password_in_memory
         from agegender.training.device import check_device, check_memory, runs_at_once
         from agegender.transfer.source import source_of
@@ -46,7 +46,12 @@ class Sweep(Callback):
         try:
             with exit_on_user_error(), disk_explained(config.paths.runs):
                 keep_password_in_memory(config)
-                self.jobs = list_jobs(config.hydra.overrides.task, config.hydra.sweeper.params)
+                # What Hydra's sweeper is told only now: it composed this configuration without it.
+                words = words_of(config, config.hydra.overrides.task)
+                params = dict(config.hydra.sweeper.params or {})
+                config.hydra.overrides.task = words
+                config.hydra.sweeper.params = narrowed(words, params)
+                self.jobs = list_jobs(words, params)
                 left = sum(RunFolder(job.run).state != "done" for job in self.jobs)
                 for job in self.jobs:
                     check_device(job.config)
@@ -58,7 +63,7 @@ class Sweep(Callback):
                     # The launcher and every job divide the cores among the runs there are.
                     config.hydra.launcher.n_jobs = at_once
                     config.hydra.overrides.hydra.append(f"hydra.launcher.n_jobs={at_once}")
-                _announce(config, self.jobs)
+                _announce(config, self.jobs, params)
         except Exception as error:
             # Hydra turns an exception of a callback into a warning and would go on with the jobs.
             traceback.print_exc()
@@ -86,7 +91,7 @@ def shown_when_stopped() -> Iterator[None]:
         _conclude("KILLED")
 
 
-def _announce(config: DictConfig, jobs: list[Job]) -> None:
+def _announce(config: DictConfig, jobs: list[Job], params: Mapping[str, str]) -> None:
     """Open the parent run and a child run per job, so that parallel jobs need not race for them."""
     from agegender.tracking import sweeps
     from agegender.tracking.facts import title
@@ -100,7 +105,7 @@ def _announce(config: DictConfig, jobs: list[Job]) -> None:
         return
     check_server(target)
     experiment = config.hydra.runtime.choices.get("experiment") or "sweep"
-    whole = whole_sweep(config, jobs)
+    whole = whole_sweep(config, jobs, params)
     folder = sweeps.sweep_folder(Path(config.paths.runs), sweep_name(experiment, whole))
     shown = Shown(target, folder, jobs, whole, ExitStack())
     shown.under_way.enter_context(sweeps.kept_under_way(folder))

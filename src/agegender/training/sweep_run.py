@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
@@ -49,19 +50,18 @@ def swept_values(jobs: list[Job]) -> list[list[str]]:
     return [[f"{key} {job[key]}" for key in swept if key in job] for job in words]
 
 
-def whole_sweep(config: DictConfig, jobs: list[Job]) -> list[Job]:
-    """The jobs of the experiment that a sweep, perhaps narrowed, belongs to: the parent run shows them all."""
-    from agegender.experiments import expand, list_jobs, swept_by
+def whole_sweep(config: DictConfig, jobs: list[Job], params: Mapping[str, str]) -> list[Job]:
+    """The jobs of the experiment that a sweep, perhaps narrowed, belongs to: the parent run shows them all.
 
-    overrides = list(config.hydra.overrides.task)
-    params = swept_by(overrides)
+    `params` is all that the experiment sweeps.
+    """
+    from agegender.experiments import expand, list_jobs
+
     if not params:
         return jobs
     rows = {"system", "fold"} | ({"evaluation", "validation", "seed", "transfer", "training_share"} & params.keys())
-    given = {o.split("=", 1)[0] for o in overrides} - rows
-    words = [o for o in overrides if o.split("=", 1)[0] in given]
-    kept = {k: v for k, v in params.items() if k in rows or k in (config.hydra.sweeper.params or {})}
-    return list_jobs(words, kept) if len(expand(words, kept)) > len(jobs) else jobs
+    words = [word for word in config.hydra.overrides.task if word.split("=", 1)[0] not in rows]
+    return list_jobs(words, params) if len(expand(words, params)) > len(jobs) else jobs
 
 
 def table_of(jobs: list[Job]) -> tuple[str, dict[str, float]]:

@@ -35,11 +35,12 @@ def check_transfer(config: DictConfig, tasks: Sequence[str]) -> None:
     if policy == "svm":
         if not choices or not all(isinstance(value, int | float) and value > 0 for value in choices):
             raise UserError(f"transfer.C={choices} must be a list of numbers above 0")
-        for task, head in zip(tasks, config.system.heads.values(), strict=True):
-            if head.name != "softmax" or head.get("decision", "argmax") != "argmax" or get_task(task).measured:
+        for task, given in zip(tasks, config.system.heads.values(), strict=True):
+            head = {"name": given} if isinstance(given, str) else given
+            if head["name"] != "softmax" or head.get("decision", "argmax") != "argmax" or get_task(task).measured:
                 raise UserError(
                     f"transfer=svm tells classes apart, in the place of softmax heads with decision argmax, not of the "
-                    f"{head.name} head of {task}: choose transfer=frozen"
+                    f"{head['name']} head of {task}: choose transfer=frozen"
                 )
 
 

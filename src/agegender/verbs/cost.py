@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import hydra
-from hydra import compose
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from agegender.errors import UserError, exit_on_user_error
+from agegender.kinds import check_values
 from agegender.settings import config_folder
 
 if TYPE_CHECKING:
@@ -35,15 +35,14 @@ def cost(config: DictConfig) -> list[Measurement]:
     from agegender.cost.measurement import device, folder_of, read
     from agegender.cost.session import measure_all, missing
     from agegender.cost.table import print_costs
+    from agegender.experiments import words_of
     from agegender.runtimes import get_runtime
 
-    for name in ("calls", "calibration_faces"):
-        if not isinstance(config[name], int) or config[name] < 1:
-            raise UserError(f"{name}={config[name]} must be a whole number of at least 1")
+    check_values(config)
     hydra_config = HydraConfig.get()
-    given = [o for o in hydra_config.overrides.task if o.split("=", 1)[0] not in ("swept", "calls", "progress")]
+    words = words_of(config, hydra_config.overrides.task, own=("calls", "progress"))
     params = {key: value for key, value in (hydra_config.sweeper.params or {}).items() if key not in NOT_SWEPT}
-    configs, subjects = subjects_of([*given, *config.swept], params)
+    configs, subjects = subjects_of(words, params)
     bench = bench_of(config, configs)
     left = missing(subjects, bench)
     log.info("%d measurements: %d kept, %d to make", len(subjects), len(subjects) - len(left), len(left))
@@ -62,9 +61,10 @@ def subjects_of(words: list[str], params: dict[str, str]) -> tuple[dict[str, Dic
     UserError where a runtime is not installed; what a runtime does not have is left out of a sweep with a notice.
     """
     from agegender.cost.measurement import Subject, stage
-    from agegender.experiments import expand
+    from agegender.experiments import composed, expand
     from agegender.runtimes import RUNTIMES, get_runtime
-    from agegender.settings import check, preprocessing_of, tasks_of
+    from agegender.settings import preprocessing_of, tasks_of
+    from agegender.training.device import check_threads
 
     precisions = {precision for kind in RUNTIMES.values() for precision in kind.precisions}
     left_out: dict[tuple[str, str], None] = {}
@@ -72,13 +72,10 @@ def subjects_of(words: list[str], params: dict[str, str]) -> tuple[dict[str, Dic
     subjects: dict[Subject, None] = {}
     jobs = expand(words, params)
     for job in jobs:
-        config = compose("cost", overrides=job)
-        check(config)
+        config = composed("cost", job)
         kind, how = get_runtime(config.runtime.name), config.runtime
-        for name in ("threads", "batch_size"):
-            if (name, how[name]) != ("threads", "all") and (not isinstance(how[name], int) or how[name] < 1):
-                raise UserError(f"runtime.{name}={how[name]} must be a whole number of at least 1")
         threads = (os.cpu_count() or 1) if how.threads == "all" else how.threads
+        check_threads("runtime.threads", threads)
         if how.precision not in kind.precisions and how.precision in precisions and len(jobs) > 1:
             left_out.setdefault((kind.title, how.precision))
             continue

@@ -7,6 +7,7 @@ import hydra
 from omegaconf import DictConfig
 
 from agegender.errors import UserError, exit_on_user_error
+from agegender.kinds import check_values
 from agegender.settings import config_folder
 
 log = logging.getLogger(__name__)
@@ -21,6 +22,7 @@ def main(config: DictConfig) -> None:
 
 def export_run(config: DictConfig) -> list[Path]:
     """Find the run, convert, check, write; return the files."""
+    check_values(config)
     from agegender.export.write import export
     from agegender.prediction.trained import find_run
 

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import track
 
 from agegender.errors import UserError, exit_on_user_error
+from agegender.kinds import check_values
 from agegender.settings import config_folder
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def main(config: DictConfig) -> None:
 
 def predict(config: DictConfig) -> int:
     """Find the run and the images, answer, write; return how many images could not be read."""
+    check_values(config)
     for name in ("run", "images"):
         if config[name] is None:
             raise UserError(f"{name} is not set: agegender predict run=runs/lmtcnn_2_1-... images=photos/")

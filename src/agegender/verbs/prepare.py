@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from agegender.errors import UserError, exit_on_user_error
+from agegender.kinds import check_values
 from agegender.settings import config_folder, plain
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ def main(config: DictConfig) -> None:
 
 def prepare(config: DictConfig) -> None:
     """Read, check and decode."""
+    check_values(config)
     from agegender.data.build import build_pack
     from agegender.data.manifest import read_rows
     from agegender.data.outside import noted

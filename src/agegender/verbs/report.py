@@ -1,6 +1,7 @@
 """agegender report: tables and figures from the run folders of an experiment."""
 
 import logging
+import shlex
 from pathlib import Path
 
 import hydra
@@ -8,6 +9,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from agegender.errors import UserError, exit_on_user_error
+from agegender.kinds import check_values
 from agegender.settings import config_folder, plain
 
 log = logging.getLogger(__name__)
@@ -22,7 +24,7 @@ def main(config: DictConfig) -> None:
 
 def report(config: DictConfig) -> None:
     """List the jobs, read their run folders, write the report."""
-    from agegender.experiments import list_jobs
+    from agegender.experiments import list_jobs, words_of
     from agegender.report.caption import caption
     from agegender.report.costs import load_costs
     from agegender.report.records import load_records
@@ -30,16 +32,16 @@ def report(config: DictConfig) -> None:
     from agegender.settings import pack_of
     from agegender.tracking.target import without_password
 
+    check_values(config)
     hydra_config = HydraConfig.get()
     experiment = hydra_config.runtime.choices.get("experiment")
     if not experiment:
-        raise UserError("report needs an experiment: agegender report experiment=lmtcnn, say")
-    overrides = [o for o in hydra_config.overrides.task if o.split("=", 1)[0] not in ("folder", "swept")]
-    overrides += config.swept
+        raise UserError("report needs an experiment, and one alone: agegender report experiment=lmtcnn, say")
+    overrides = words_of(config, hydra_config.overrides.task, own=("folder",))
     jobs = list_jobs(overrides, hydra_config.sweeper.params)
     records = load_records(jobs)
     if all(record.state == "missing" for record in records):
-        command = without_password(" ".join(["agegender train -m", *overrides]))
+        command = without_password(shlex.join(["agegender", "train", "-m", *overrides]))
         raise UserError(
             f"none of the {len(jobs)} runs of experiment={experiment} is in {config.paths.runs}: run {command}"
         )

@@ -8,6 +8,7 @@ import hydra
 from omegaconf import DictConfig
 
 from agegender.errors import UserError, exit_on_user_error
+from agegender.kinds import check_values
 from agegender.runs import RunFolder
 from agegender.settings import config_folder
 from agegender.tracking.mirror import track
@@ -26,6 +27,7 @@ def main(config: DictConfig) -> None:
 
 def track_runs(config: DictConfig) -> None:
     """Find the folders, ask the server, send."""
+    check_values(config)
     pattern = config.runs or f"{config.paths.runs}/*"
     # A pattern may be absolute, which Path.glob refuses.
     names = sorted(glob(pattern))  # noqa: PTH207
