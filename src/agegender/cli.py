@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import NoReturn
 
 from agegender.errors import UserError, one_sentence
+from agegender.stopping import heeding_signals, number_of
 
 VERBS = {
     "prepare": "read a data set, check it and decode its faces once",
@@ -19,6 +20,7 @@ VERBS = {
     "track": "send finished run folders to an MLflow server",
 }
 WITH_EXPERIMENT = ("train", "cost", "report")
+RESUMED = ("prepare", "train", "cost", "track")  # the same command goes on where it was stopped
 ONE_JOB = ("cost", "report")  # about all that the command line sweeps
 
 HELP = """Benchmark small networks that read age and gender from a face.
@@ -39,7 +41,10 @@ Predictions are of annotated gender and annotated age group: guesses at labels, 
 
 
 def main() -> None:
-    """Run the verb named on the command line; a mistake of the user's ends in one sentence and status 2."""
+    """Run the verb named on the command line.
+
+    A mistake of the user's ends in one sentence and status 2, a signal in one sentence and status 128 + its number.
+    """
     words = sys.argv[1:]
     if not words or words[0] in ("-h", "--help", "help"):
         print(HELP.format(verbs="\n".join(f"  {verb:<8} {text}" for verb, text in VERBS.items())))
@@ -55,11 +60,13 @@ def main() -> None:
     # Hydra then raises what went wrong instead of printing it over several lines.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     try:
-        run(verb, words[1:])
+        with heeding_signals():
+            run(verb, words[1:])
     except UserError as error:
         fail(str(error))
     except KeyboardInterrupt as stop:
-        fail(str(stop) or "interrupted; the same command goes on from where it stopped", status=130)
+        again = f"run the same command again{' to go on' if verb in RESUMED else ''}"
+        fail(str(stop) or f"stopped by {number_of(stop).name}: {again}", 128 + number_of(stop))
 
 
 def run(verb: str, overrides: Sequence[str]) -> None:

@@ -2,17 +2,16 @@
 
 import hashlib
 import json
-import os
 import shutil
 import time
 from collections.abc import Mapping
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import joblib
 import pandas as pd
 import PIL
 from rich.console import Console
@@ -78,8 +77,10 @@ def build_pack(
 
     Raises:
         UserError: Images are missing or unreadable (unless `allow_missing`, which drops their rows), there is no image
-            at all, the disk is full or not writable, another process is writing the same pack.
-        KeyboardInterrupt: On Ctrl-C, after a clean stop, with a message that says how to go on.
+            at all, the disk is full or not writable, a decoding process died, another process is writing the same
+            pack.
+        KeyboardInterrupt: On Ctrl-C, or another signal as `Stopped`, after a clean stop, with a message that says how
+            to go on.
 
     """
     started = time.perf_counter()
@@ -98,7 +99,7 @@ def build_pack(
         partial = folder.with_name(f"{folder.name}.partial")
         try:
             partial.mkdir(parents=True, exist_ok=True)
-            faces = _decode(partial, source, names, present, size, workers or _cores(), progress)
+            faces = _decode(partial, source, names, present, size, workers or joblib.cpu_count(), progress)
             _report_missing(partial, faces, allow_missing)
             _complete(partial, manifest, faces, info)
             _replace(folder, partial)
@@ -110,10 +111,6 @@ def build_pack(
     info = read_info(folder)
     seconds = time.perf_counter() - started
     return Summary(folder, info["digest"], info["rows"], info["images"], info["dropped"], seconds, up_to_date)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class _Speed(ProgressColumn):
@@ -139,14 +136,10 @@ def _decode(
             for chunk in results:
                 outcomes.update({outcome.slot: outcome for outcome in chunk})
                 bar.advance(task, len(chunk))
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         done = f"stopped at {len(outcomes)} of {len(wanted)} images, which are kept in {partial}"
-        raise KeyboardInterrupt(f"{done}: run the same command again to go on") from None
-    except BrokenProcessPool as error:
-        raise UserError(
-            f"a decoding process died at {len(outcomes)} of {len(wanted)} images, perhaps for lack of memory: "
-            "run the same command again to go on"
-        ) from error
+        stop.args = (f"{done}: run the same command again to go on",)
+        raise
     everything = [outcomes.get(slot, Outcome(slot, "", ABSENT)) for slot in range(len(names))]
     return pd.DataFrame(everything, columns=list(Outcome._fields)).assign(image=names)
 

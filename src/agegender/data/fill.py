@@ -9,14 +9,10 @@ import fcntl
 import hashlib
 import json
 import os
-import signal
-import threading
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from itertools import islice
-from multiprocessing import get_context, parent_process
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -26,6 +22,8 @@ import numpy as np
 from agegender.data.images import UnreadableImage, decode
 from agegender.data.source import open_source
 from agegender.errors import UserError
+from agegender.processes import process_pool
+from agegender.stopping import signals_held
 
 ARRAY, JOURNAL = "faces.npy", "journal.jsonl"
 CHUNK = 64  # images: large against the cost of passing a message, small enough for an even end and a quick stop
@@ -55,7 +53,7 @@ def fill(
 
     Yields the outcomes of each chunk as it is done. A journal in the folder lets a second call with the same `key` go
     on where the first ended: it reads the files again, but decodes only those that are new or changed. UserError when
-    another process is filling the same folder; OSError when the disk is full.
+    another process is filling the same folder or a decoding process dies; OSError when the disk is full.
     """
     with Journal(folder, key) as journal:
         if not journal.done:
@@ -63,14 +61,11 @@ def fill(
             np.lib.format.open_memmap(folder / ARRAY, "w+", np.uint8, (slots, size, size, 3))
         items = [Item(slot, name, journal.done.get(slot)) for slot, name in names.items()]
         chunks = [items[start : start + CHUNK] for start in range(0, len(items), CHUNK)]
-        initial = (source, folder / ARRAY, size)
-        pool = ProcessPoolExecutor(min(workers, len(chunks)), get_context("spawn"), _start_worker, initial)
-        try:
+        count, initial = min(workers, len(chunks)), (source, folder / ARRAY, size)
+        with process_pool(count, "decodes images", _start_worker, *initial) as pool:
             for outcomes in _completed(pool, iter(chunks), in_flight=2 * workers):
                 journal.record(outcomes)
                 yield outcomes
-        finally:
-            pool.shutdown(cancel_futures=True)
 
 
 def _completed(pool: ProcessPoolExecutor, chunks: Iterator[Sequence[Item]], in_flight: int) -> Iterator[list[Outcome]]:
@@ -85,29 +80,8 @@ def _completed(pool: ProcessPoolExecutor, chunks: Iterator[Sequence[Item]], in_f
 
 def _submit(pool: ProcessPoolExecutor, chunk: Sequence[Item]) -> Future[list[Outcome]]:
     """Submit a chunk, for which the pool may start a process."""
-    with _interrupt_held():
+    with signals_held():
         return pool.submit(_fill_chunk, chunk)
-
-
-@contextmanager
-def _interrupt_held() -> Iterator[None]:
-    """Hold Ctrl-C back: in this process to the end of the block, in processes started in it for good.
-
-    They inherit the blocked signal, so that stopping is the parent's affair; and a parent that is interrupted while it
-    starts one leaves a process that dies with a traceback.
-    """
-    held: list[int] = []
-    main = threading.current_thread() is threading.main_thread()  # the only one that may set a handler
-    handler = signal.signal(signal.SIGINT, lambda number, _: held.append(number)) if main else None
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-        if main:
-            signal.signal(signal.SIGINT, handler)
-    if held:
-        raise KeyboardInterrupt
 
 
 def compact(array: Path, slots: list[int]) -> None:
@@ -228,16 +202,7 @@ _worker: _Worker
 
 def _start_worker(source: Path, array: Path, size: int) -> None:
     global _worker
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     _worker = _Worker(source, array, size)
-
-
-def _end_with_parent() -> None:
-    """Leave when the parent is killed: the pool's processes would otherwise wait for work forever."""
-    parent = parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
 
 
 def _fill_chunk(items: Sequence[Item]) -> list[Outcome]:

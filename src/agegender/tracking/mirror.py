@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agegender.errors import UserError
@@ -108,6 +108,19 @@ def follow(
             yield send
     finally:
         attempt(lambda: _leave(target, folder, parent, lines))
+
+
+def show_killed(target: Target, folders: Iterable[RunFolder], parent: str | None = None) -> None:
+    """Show as KILLED the runs that neither ended nor go on: those of processes that were killed; and their `parent`."""
+    with mlflow_settings(**IMPATIENT):
+        client = connect(target.uri)
+        for folder in folders:
+            with suppress(UserError), folder.claimed():  # not one that another process is training
+                run = known_run(client, target, folder) if folder.state == "started" else None
+                if run and run.info.status == "RUNNING":
+                    terminate(client, run.info.run_id, "KILLED")
+        if parent:
+            terminate(client, parent, "KILLED")
 
 
 def track(target: Target, folders: Iterable[RunFolder], *, parent: str | None = None) -> Tracked:

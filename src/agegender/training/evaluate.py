@@ -18,7 +18,7 @@ from agegender.predictions import predictions_table
 from agegender.settings import evaluation_of, preprocessing_of
 from agegender.tasks import get_task
 from agegender.training.device import computing_device, place, workers
-from agegender.training.interruption import stopped_by_ctrl_c
+from agegender.training.interruption import stopped_by_signals
 from agegender.training.module import FaceModule
 
 ESTIMATION_FACES = 2048  # that batch norm's statistics are estimated from anew
@@ -69,7 +69,7 @@ def _answers(config: DictConfig, module: FaceModule, batches: EvaluationBatches)
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    with stopped_by_ctrl_c():
+    with stopped_by_signals():
         answers = trainer.predict(module, loader(batches, workers(config))) or []
     tasks = module.network.heads
     return {task: torch.cat([posterior[task].cpu() for _, posterior in answers]) for task in tasks}

@@ -26,7 +26,7 @@ from agegender.training.checkpoints import checkpointing, disk_full_explained, n
 from agegender.training.device import place, settle, workers
 from agegender.training.evaluate import predict
 from agegender.training.history import History, forget_after, selected_validation
-from agegender.training.interruption import stopped_by_ctrl_c
+from agegender.training.interruption import stopped_by_signals
 from agegender.training.module import FaceModule
 from agegender.training.parts import faces_of
 from agegender.transfer.source import checksum, lineage, policy_of, source_of
@@ -156,7 +156,7 @@ def _train(
         parts["validation"], size=size, batch_size=EVALUATION_BATCH, preprocessing=preprocessing
     )
     trainer = build_trainer(config, folder, mirror, [*checkpointing(folder.checkpoints), timer])
-    with stopped_by_ctrl_c(), disk_full_explained(folder.checkpoints):
+    with stopped_by_signals(), disk_full_explained(folder.checkpoints):
         trainer.fit(
             module,
             loader(training, workers(config)),

@@ -18,11 +18,15 @@ if TYPE_CHECKING:
     from agegender.experiments import Job
     from agegender.tracking.target import Target
 
+APART = "hydra_plugins.agegender_launcher.AgegenderLauncher"  # in the place of joblib's: see training/launch.py
 log = logging.getLogger(__name__)
 
 
 class Sweep(Callback):
     """Hydra's hook in the launching process; the jobs find what it left in their run folders."""
+
+    jobs: list[Job]
+    tracked: tuple[Target, str] | None = None  # the server and the parent run
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check every job, open the parent run and the child runs, say what there is to do."""
@@ -41,10 +45,14 @@ class Sweep(Callback):
                 at_once = max(1, min(left, runs_at_once(config.hydra.launcher)))
                 check_memory(at_once)
                 if "n_jobs" in config.hydra.launcher:
+                    config.hydra.launcher._target_ = APART
                     # The launcher and every job divide the cores among the runs there are.
                     config.hydra.launcher.n_jobs = at_once
                     config.hydra.overrides.hydra.append(f"hydra.launcher.n_jobs={at_once}")
-                self.tracked = _announce(config, self.jobs)
+                self.tracked = _open(config, self.jobs)
+                if self.tracked:
+                    _under_way.append(self)
+                    _announce(self.jobs, *self.tracked)
         except Exception as error:
             # Hydra turns an exception of a callback into a warning and would go on with the jobs.
             traceback.print_exc()
@@ -60,19 +68,37 @@ class Sweep(Callback):
             error = folder.read("failed").get("error", f"it did not end; see {folder.log}")
             log.error("%s %s: %s", folder.identity, folder.state, error)
         if self.tracked:
+            from agegender.tracking.mirror import show_killed
+
             try:
+                show_killed(self.tracked[0], failed)
                 _conclude(_whole(config, self.jobs), *self.tracked, failed=bool(failed))
             except Exception as error:  # the server may have gone; the runs are done all the same
                 log.warning("the sweep's own run in MLflow could not be closed: %s", error)
+            _under_way.remove(self)
         if failed:
             raise SystemExit(1)
 
 
-def _announce(config: DictConfig, jobs: list[Job]) -> tuple[Target, str] | None:
-    """Open the parent run and a child run per job, so that parallel jobs need not race for them."""
-    from agegender.tracking.mirror import announce
+_under_way: list[Sweep] = []  # of this process, those that are tracked
+
+
+def show_stopped() -> None:
+    """Show on the server that the sweep of this process, if there is one, and its runs were stopped."""
+    from agegender.tracking.mirror import show_killed
+
+    for sweep in _under_way:
+        assert sweep.tracked
+        try:
+            show_killed(sweep.tracked[0], [RunFolder(job.run) for job in sweep.jobs], sweep.tracked[1])
+        except Exception as error:  # the server may have gone
+            log.warning("MLflow still shows the stopped sweep as running: %s", error)
+
+
+def _open(config: DictConfig, jobs: list[Job]) -> tuple[Target, str] | None:
+    """Open the parent run."""
     from agegender.tracking.server import check_server, open_parent
-    from agegender.training.setup import set_up, tracking_target
+    from agegender.training.setup import tracking_target
 
     target = tracking_target(config)
     if target is None:
@@ -84,13 +110,19 @@ def _announce(config: DictConfig, jobs: list[Job]) -> tuple[Target, str] | None:
     first = jobs[0].config
     tags = {"experiment": experiment, "data": first.data.name, "protocol": first.protocol.name, "mode": first.mode}
     title = f"{experiment}: {first.data.title}, {first.protocol.name}, {first.recipe.name}, {first.mode}"
-    parent = open_parent(target, sweep, title, tags, "This sweep is under way; its table will stand here.")
+    return target, open_parent(target, sweep, title, tags, "This sweep is under way; its table will stand here.")
+
+
+def _announce(jobs: list[Job], target: Target, parent: str) -> None:
+    """Open a child run per job, so that parallel jobs need not race for them."""
+    from agegender.tracking.mirror import announce
+    from agegender.training.setup import set_up
+
     for job in jobs:
         folder = RunFolder(job.run)
         if folder.state == "missing":
             set_up(folder, job.config, job.keys)
         announce(target, folder, parent=parent)
-    return target, parent
 
 
 def _rows(config: DictConfig) -> set[str]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import hydra
+import joblib
 from hydra import compose
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
@@ -78,7 +78,7 @@ def subjects_of(words: list[str], params: dict[str, str]) -> tuple[dict[str, Dic
         for name in ("threads", "batch_size"):
             if (name, how[name]) != ("threads", "all") and (not isinstance(how[name], int) or how[name] < 1):
                 raise UserError(f"runtime.{name}={how[name]} must be a whole number of at least 1")
-        threads = (os.cpu_count() or 1) if how.threads == "all" else how.threads
+        threads = joblib.cpu_count() if how.threads == "all" else how.threads
         if how.precision not in kind.precisions and how.precision in precisions and len(jobs) > 1:
             left_out.setdefault((kind.title, how.precision))
             continue

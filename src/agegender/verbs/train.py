@@ -22,8 +22,19 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+def main() -> None:
+    """Start the application; a sweep that is stopped is shown so."""
+    from agegender.training.sweep import show_stopped
+
+    try:
+        application()
+    except KeyboardInterrupt:
+        show_stopped()
+        raise
+
+
 @hydra.main(version_base="1.3", config_path=config_folder(), config_name="train")
-def main(config: DictConfig) -> None:
+def application(config: DictConfig) -> None:
     """Train what the configuration describes, unless its run folder is done."""
     sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
     try:

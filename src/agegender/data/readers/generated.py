@@ -1,14 +1,12 @@
 """A set of drawn faces in Adience's layout and fold files, so that everything runs before a real copy is at hand."""
 
 import json
-import multiprocessing
-import os
 import shutil
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pandas as pd
 from rich.console import Console
@@ -19,6 +17,8 @@ from agegender.data.readers.drawn.casting import FOLDS, Face, plan_faces
 from agegender.data.readers.drawn.face import draw_face
 from agegender.data.readers.drawn.traits import draw_nuisance, draw_traits
 from agegender.errors import UserError
+from agegender.processes import process_pool
+from agegender.stopping import signals_held
 
 VERSION = 2  # of the drawing and the labels: raised whenever the same arguments would give other files
 AGES = "ages.csv"
@@ -65,7 +65,7 @@ def generate(
         folder.mkdir(parents=True)
     write_folds(unfinished / "folds", plan, seed)
     write_ages(unfinished / AGES, plan)
-    draw_all(unfinished, plan, size, seed, workers or os.cpu_count() or 1, progress)
+    draw_all(unfinished, plan, size, seed, workers or joblib.cpu_count(), progress)
     (unfinished / "README.txt").write_text(README, encoding="utf-8")
     record = arguments(faces, users, size, seed)
     (unfinished / "generated.json").write_text(json.dumps(record) + "\n", encoding="utf-8")
@@ -146,9 +146,10 @@ def each_done(draw: Callable[[list[Face]], None], chunks: list[list[Face]], work
     if workers == 1:
         yield from map(draw, chunks)
         return
-    # Spawned, since a forked copy of a caller with threads (torch, MLflow) can hang.
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
-        yield from pool.map(draw, chunks)
+    with process_pool(workers, "draws faces") as pool:
+        with signals_held():
+            done = pool.map(draw, chunks)
+        yield from done
 
 
 def draw_chunk(root: Path, size: int, seed: int, faces: list[Face]) -> None:
