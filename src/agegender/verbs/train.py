@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 def main() -> None:
-    """Start the application; a sweep that is stopped is shown so."""
+    """Start the application; a sweep that is stopped, or of which a job on a cluster dies, is shown so."""
     from agegender.training.sweep import show_stopped
 
     try:
@@ -31,6 +31,14 @@ def main() -> None:
     except KeyboardInterrupt:
         show_stopped()
         raise
+    except Exception as error:
+        if not type(error).__module__.startswith("submitit."):  # an extra, which need not be installed
+            raise
+        show_stopped()
+        raise UserError(
+            f"a job of the sweep did not end ({type(error).__name__}; see hydra.launcher.submitit_folder): the jobs "
+            "that were started go on without this command; afterwards run it again, for what is missing"
+        ) from error
 
 
 @hydra.main(version_base="1.3", config_path=config_folder(), config_name="train")
