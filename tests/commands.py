@@ -1,10 +1,12 @@
 """The command line in processes of its own: started as a user does, or forked where everything is imported already."""
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 # Importing torch, Lightning and MLflow takes a command seconds before it reads its first word, so most commands
@@ -37,11 +39,22 @@ def _command(words: list[str], cwd: Path, output: Path) -> None:
     main()
 
 
-def agegender(*words: str, cwd: Path, status: int = 0) -> str:
-    """Run the command and return what it printed, both streams.
+def _commanded_apart(words: list[str], cwd: Path, output: Path) -> None:
+    """Become the command in a process group of its own, as a shell starts it, in which Ctrl-C is heeded."""
+    os.setsid()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    _command(words, cwd, output)
 
-    A sweep on several processes has to be started afresh: it would wait minutes for joblib's processes to grow tired.
-    """
+
+def started(*words: str, cwd: Path, output: Path) -> BaseProcess:
+    """Start the command, whose streams become files in the folder `output`, as the leader of a process group."""
+    process = PROCESSES.Process(target=_commanded_apart, args=(list(words), cwd, output))
+    process.start()
+    return process
+
+
+def agegender(*words: str, cwd: Path, status: int = 0) -> str:
+    """Run the command and return what it printed, both streams."""
     with tempfile.TemporaryDirectory() as folder:
         process = PROCESSES.Process(target=_command, args=(list(words), cwd, Path(folder)))
         process.start()

@@ -289,8 +289,8 @@ def test_a_gpu_that_is_not_there_is_refused_before_anything_is_written(desk: Pat
 def test_a_sweep_runs_on_several_processes(desk: Path) -> None:
     words = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "experiment=demo", "system=lmtcnn_2_1"]
     here = ["tracking=none", "paths.runs=parallel", *SHORT, "trainer.threads=null"]
-    assert "2 of 2 runs are done" in started_afresh("train", "-m", *words, "fold=0,1", *here, cwd=desk)
-    assert "1 of 1 runs are done" in started_afresh("train", "-m", *words, "fold=2", *here, cwd=desk)
+    assert "2 of 2 runs are done" in agegender("train", "-m", *words, "fold=0,1", *here, cwd=desk)
+    assert "1 of 1 runs are done" in agegender("train", "-m", *words, "fold=2", *here, cwd=desk)
     runs = [next((desk / "parallel").glob(f"lmtcnn_2_1-f{fold}-*")) for fold in range(3)]
     threads = [json.loads((run / "environment.json").read_text())["hardware"]["threads"] for run in runs]
     share = max(1, joblib.cpu_count() // 2)

@@ -10,6 +10,7 @@ from typing import NoReturn
 
 import agegender
 from agegender.errors import UserError, closed_output, disk_explained, one_sentence
+from agegender.stopping import heeding_signals, number_of
 
 VERBS = {
     "prepare": "read a data set, check it and decode its faces once",
@@ -20,6 +21,7 @@ VERBS = {
     "predict": "let a trained network answer to image files",
     "track": "send finished run folders to an MLflow server",
 }
+RESUMED = ("prepare", "train", "cost", "track")  # the same command goes on where it was stopped
 ONE_JOB = ("cost", "report")  # about all that the command line sweeps
 SWEEP = {"-m", "--multirun"}
 
@@ -42,7 +44,10 @@ Predictions are of annotated gender and annotated age group: guesses at labels, 
 
 @closed_output()
 def main() -> None:
-    """Run the verb named on the command line; a mistake of the user's ends in one sentence and status 2."""
+    """Run the verb named on the command line.
+
+    A mistake of the user's ends in one sentence and status 2, a signal in one sentence and status 128 + its number.
+    """
     words = sys.argv[1:]
     if not words or words[0] in ("-h", "--help", "help"):
         print(HELP.format(verbs="\n".join(f"  {verb:<8} {text}" for verb, text in VERBS.items())))
@@ -63,11 +68,13 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):  # what a terminal cannot show is written as its number, and not lost
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        run(verb, words[1:])
+        with heeding_signals():
+            run(verb, words[1:])
     except UserError as error:
         fail(str(error))
     except KeyboardInterrupt as stop:
-        fail(str(stop) or "interrupted; the same command goes on from where it stopped", status=130)
+        again = f"run the same command again{' to go on' if verb in RESUMED else ''}"
+        fail(str(stop) or f"stopped by {number_of(stop).name}: {again}", 128 + number_of(stop))
 
 
 def run(verb: str, overrides: Sequence[str]) -> None:

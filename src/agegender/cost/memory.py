@@ -1,14 +1,14 @@
 """How much memory one inference takes: opened and run once in a process of its own."""
 
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from agegender.processes import process_pool
 from agegender.runtimes.runtime import Conversion, Runtime
+from agegender.stopping import signals_held
 
 RESET = Path("/proc/self/clear_refs")  # Linux; 5 written to it resets the peak (proc(5))
 
@@ -25,8 +25,10 @@ def peak_of_one_inference(runtime: Runtime, file: Path, folder: Path, images: Te
     if not tiny.exists():
         layers = nn.Sequential(nn.Conv2d(3, 4, 7, stride=8), nn.ReLU(), nn.MaxPool2d(7), nn.Flatten())
         runtime.convert(Conversion(_Tiny(layers).eval(), images, "float32", (), {}), tiny)
-    with ProcessPoolExecutor(1, get_context("spawn")) as alone:
-        return alone.submit(_peak, runtime.name, tiny, file, images.numpy()).result()
+    with process_pool(1, "measures memory") as alone:
+        with signals_held():
+            peak = alone.submit(_peak, runtime.name, tiny, file, images.numpy())
+        return peak.result()
 
 
 class _Tiny(nn.Module):

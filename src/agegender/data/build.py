@@ -2,11 +2,9 @@
 
 import hashlib
 import json
-import os
 import shutil
 import time
 from collections.abc import Mapping
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,6 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import joblib
 import pandas as pd
 import PIL
 from rich.console import Console
@@ -90,9 +89,10 @@ def build_pack(
 
     Raises:
         UserError: Images are missing or unreadable (unless `allow_missing`, which drops their rows), there is no image
-            at all, the disk is full or not writable, another process is writing the same pack, or its place holds
-            something else.
-        KeyboardInterrupt: On Ctrl-C, after a clean stop, with a message that says how to go on.
+            at all, the disk is full or not writable, a decoding process died, another process is writing the same
+            pack, or its place holds something else.
+        KeyboardInterrupt: On Ctrl-C, or another signal as `Stopped`, after a clean stop, with a message that says how
+            to go on.
 
     """
     started, existed = time.perf_counter(), folder.exists()
@@ -112,7 +112,7 @@ def build_pack(
             for place in (folder, partial, old):
                 _refuse_foreign(place)
             partial.mkdir(parents=True, exist_ok=True)
-            faces = _decode(partial, source, names, size, workers or _cores(), progress)
+            faces = _decode(partial, source, names, size, workers or joblib.cpu_count(), progress)
             _report_missing(partial, faces, allow_missing)
             _complete(partial, manifest, faces, info)
             _replace(folder, partial, old)
@@ -150,10 +150,6 @@ def _refuse_foreign(folder: Path) -> None:
             raise UserError(f"{folder} is no pack, it holds {others[0]}: name another place with data.pack=")
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 class _Speed(ProgressColumn):
     def render(self, task: Task) -> Text:
         return Text(f"{task.speed or 0:,.0f} images/s")
@@ -178,14 +174,10 @@ def _decode(partial: Path, source: Path, names: list[str], size: int, workers: i
             for chunk in results:
                 outcomes.update({outcome.slot: outcome for outcome in chunk})
                 bar.advance(task, len(chunk))
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         done = f"stopped at {len(outcomes)} of {len(wanted)} images, which are kept in {partial}"
-        raise KeyboardInterrupt(f"{done}: run the same command again to go on") from None
-    except BrokenProcessPool as error:
-        raise UserError(
-            f"a decoding process died at {len(outcomes)} of {len(wanted)} images, perhaps for lack of memory: "
-            "run the same command again to go on"
-        ) from error
+        stop.args = (f"{done}: run the same command again to go on",)
+        raise
     everything = [outcomes.get(slot, Outcome(slot, "", absent.get(name, ABSENT))) for slot, name in enumerate(names)]
     return pd.DataFrame(everything, columns=list(Outcome._fields)).assign(image=names)
 

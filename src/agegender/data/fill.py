@@ -21,9 +21,9 @@ import numpy as np
 
 from agegender.data.images import UnreadableImage, decode
 from agegender.data.pixels import checksum
-from agegender.data.pool import completed
 from agegender.data.source import open_source
 from agegender.errors import UserError
+from agegender.processes import completed
 
 ARRAY, JOURNAL = "faces.npy", "journal.jsonl"
 CHUNK = 64  # images: large against the cost of passing a message, small enough for an even end and a quick stop
@@ -61,7 +61,8 @@ def fill(
 
     Yields the outcomes of each chunk as it is done. A journal in the folder lets a second call with the same `key` go
     on where the first ended: it reads the files again, but decodes only those that are new or changed, or whose pixels
-    are damaged. UserError when another process is filling the same folder; OSError when the disk is full.
+    are damaged. UserError when another process is filling the same folder or a decoding process dies; OSError when the
+    disk is full.
     """
     with Journal(folder, key) as journal:
         if not journal.done:
@@ -69,7 +70,8 @@ def fill(
             np.lib.format.open_memmap(folder / ARRAY, "w+", np.uint8, (slots, size, size, 3))
         items = [Item(slot, name, journal.done.get(slot)) for slot, name in names.items()]
         chunks = [items[start : start + CHUNK] for start in range(0, len(items), CHUNK)]
-        with closing(completed(_fill_chunk, chunks, workers, _start_worker, source, folder / ARRAY, size)) as results:
+        given = (_start_worker, source, folder / ARRAY, size)
+        with closing(completed(_fill_chunk, chunks, workers, "decodes images", *given)) as results:
             for outcomes in results:
                 journal.record(outcomes)
                 yield outcomes

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import joblib
-import psutil
 import torch
 from omegaconf import DictConfig
 
 from agegender.data.batches import Faces
 from agegender.errors import UserError
+from agegender.training.memory import free_memory
 
 RUN_MEMORY = 1.0e9  # bytes: less than a training process was ever seen to take on a CPU, without the pack's pages
 RESIDENT_SHARE = 0.25  # of a device's free memory that the faces of its runs may take; the rest is for training
@@ -44,7 +44,7 @@ def runs_at_once(launcher: Any) -> int:
 
 def check_memory(at_once: int) -> None:
     """Refuse more runs at a time than the memory can hold even at the least they take."""
-    free = psutil.virtual_memory().available
+    free = free_memory()
     if at_once > 1 and at_once * RUN_MEMORY > free:
         raise UserError(
             f"hydra.launcher.n_jobs={at_once}: so many runs at a time need {at_once * RUN_MEMORY / 1e9:.0f} GB of "

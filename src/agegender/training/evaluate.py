@@ -17,7 +17,7 @@ from agegender.predictions import predictions_table
 from agegender.settings import evaluation_of, preprocessing_of
 from agegender.tasks import get_task
 from agegender.training.device import computing_device, workers
-from agegender.training.interruption import stopped_by_ctrl_c
+from agegender.training.interruption import stopped_by_signals
 from agegender.training.module import FaceModule
 from agegender.training.trainer import make_trainer
 
@@ -63,7 +63,7 @@ def estimation_batches(
 def _answers(config: DictConfig, module: FaceModule, batches: EvaluationBatches) -> dict[str, torch.Tensor]:
     """Each task's posterior (N, K), in the order of the batches."""
     trainer = make_trainer(config, logger=False, enable_progress_bar=False)
-    with stopped_by_ctrl_c():
+    with stopped_by_signals():
         answers = trainer.predict(module, loader(batches, workers(config))) or []
     tasks = module.network.heads
     return {task: torch.cat([posterior[task].cpu() for _, posterior in answers]) for task in tasks}

@@ -27,7 +27,7 @@ from agegender.training.checkpoints import Checkpoints, best_weights, resume_poi
 from agegender.training.device import settle, workers
 from agegender.training.evaluate import predict
 from agegender.training.history import History, forget_after, selected_validation
-from agegender.training.interruption import stopped_by_ctrl_c
+from agegender.training.interruption import stopped_by_signals
 from agegender.training.module import FaceModule
 from agegender.training.parts import faces_of
 from agegender.training.trainer import make_trainer
@@ -159,7 +159,7 @@ def _train(
         parts["validation"], size=size, batch_size=EVALUATION_BATCH, preprocessing=preprocessing
     )
     trainer = build_trainer(config, folder, mirror, [timer, Checkpoints(folder, select)])
-    with stopped_by_ctrl_c():
+    with stopped_by_signals():
         trainer.fit(
             module,
             loader(training, workers(config)),

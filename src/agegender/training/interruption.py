@@ -1,4 +1,4 @@
-"""Ctrl-C under Lightning."""
+"""Signals under Lightning."""
 
 import signal
 from collections.abc import Iterator
@@ -6,11 +6,13 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def stopped_by_ctrl_c() -> Iterator[None]:
-    """Let Ctrl-C be Ctrl-C: Lightning makes it an exit of its own and then ignores the signal."""
+def stopped_by_signals() -> Iterator[None]:
+    """Let what stops a run be what it was: Lightning makes it an exit of its own and then ignores Ctrl-C."""
     handler = signal.getsignal(signal.SIGINT)
     try:
         yield
-    except SystemExit:
+    except SystemExit as left:
+        if not isinstance(left.__context__, KeyboardInterrupt):
+            raise
         signal.signal(signal.SIGINT, handler)
-        raise KeyboardInterrupt from None
+        raise left.__context__ from None

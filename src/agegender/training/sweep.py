@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from agegender.experiments import Job
     from agegender.tracking.target import Target
 
+APART = "hydra_plugins.agegender_launcher.AgegenderLauncher"  # in the place of joblib's: see training/launch.py
 log = logging.getLogger(__name__)
 _announced: list[Shown] = []  # the sweep that this process has in MLflow and has not ended there
 
@@ -60,6 +61,7 @@ class Sweep(Callback):
                 at_once = max(1, min(left, runs_at_once(config.hydra.launcher)))
                 check_memory(at_once)
                 if "n_jobs" in config.hydra.launcher:
+                    config.hydra.launcher._target_ = APART
                     # The launcher and every job divide the cores among the runs there are.
                     config.hydra.launcher.n_jobs = at_once
                     config.hydra.overrides.hydra.append(f"hydra.launcher.n_jobs={at_once}")

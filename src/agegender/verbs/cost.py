@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import hydra
+import joblib
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
@@ -74,7 +74,7 @@ def subjects_of(words: list[str], params: dict[str, str]) -> tuple[dict[str, Dic
     for job in jobs:
         config = composed("cost", job)
         kind, how = get_runtime(config.runtime.name), config.runtime
-        threads = (os.cpu_count() or 1) if how.threads == "all" else how.threads
+        threads = joblib.cpu_count() if how.threads == "all" else how.threads
         check_threads("runtime.threads", threads)
         if how.precision not in kind.precisions and how.precision in precisions and len(jobs) > 1:
             left_out.setdefault((kind.title, how.precision))

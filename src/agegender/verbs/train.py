@@ -27,8 +27,16 @@ def main() -> None:
     """Train what the command line describes; a sweep that is stopped is not left as running in MLflow."""
     from agegender.training.sweep import shown_when_stopped
 
-    with shown_when_stopped():
-        job()
+    try:
+        with shown_when_stopped():
+            job()
+    except Exception as error:
+        if not type(error).__module__.startswith("submitit."):  # an extra, which need not be installed
+            raise
+        raise UserError(
+            f"a job of the sweep did not end ({type(error).__name__}; see hydra.launcher.submitit_folder): the jobs "
+            "that were started go on without this command; afterwards run it again, for what is missing"
+        ) from error
 
 
 @hydra.main(version_base="1.3", config_path=config_folder(), config_name="train")

@@ -1,23 +1,22 @@
 """A set of drawn faces in Adience's layout and fold files, so that everything runs before a real copy is at hand."""
 
 import json
-import os
 import shutil
-from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pandas as pd
 from rich.console import Console
 from rich.progress import track
 
-from agegender.data.pool import completed
 from agegender.data.readers.adience import read_adience
 from agegender.data.readers.drawn.casting import FOLDS, Face, plan_faces
 from agegender.data.readers.drawn.face import draw_face
 from agegender.data.readers.drawn.traits import draw_nuisance, draw_traits
 from agegender.errors import UserError
+from agegender.processes import completed
 
 VERSION = 2  # of the drawing and the labels: raised whenever the same arguments would give other files
 AGES = "ages.csv"
@@ -64,7 +63,7 @@ def generate(
             folder.mkdir(parents=True)
         write_folds(unfinished / "folds", plan, seed)
         write_ages(unfinished / AGES, plan)
-        draw_all(unfinished, plan, size, seed, workers or os.cpu_count() or 1, progress)
+        draw_all(unfinished, plan, size, seed, workers or joblib.cpu_count(), progress)
         (unfinished / "README.txt").write_text(README, encoding="utf-8")
         record = arguments(faces, users, size, seed)
         (unfinished / "generated.json").write_text(json.dumps(record) + "\n", encoding="utf-8")
@@ -74,8 +73,6 @@ def generate(
             f"cannot write {error.filename or unfinished} ({error.strerror or error}): mend that and run the same "
             "command again"
         ) from error
-    except BrokenProcessPool as error:
-        raise UserError("a drawing process died, perhaps for lack of memory: run the same command again") from error
 
 
 def is_generated(root: Path, *, faces: int, users: int, size: int, seed: int) -> bool:
@@ -142,7 +139,7 @@ def draw_all(root: Path, plan: list[Face], size: int, seed: int, workers: int, p
     """Draw and write every face, in `workers` processes if more than one."""
     chunks = [plan[first : first + CHUNK] for first in range(0, len(plan), CHUNK)]
     draw = partial(draw_chunk, root, size, seed)
-    done = map(draw, chunks) if workers == 1 else completed(draw, chunks, workers)
+    done = map(draw, chunks) if workers == 1 else completed(draw, chunks, workers, "draws faces")
     console = Console(stderr=True)
     for _ in track(done, "Drawing faces", total=len(chunks), console=console, disable=not progress):
         pass
