@@ -82,9 +82,9 @@ def launch(
 
 
 def _process(at_once: int) -> ProcessPoolExecutor:
-    """Return an executor of one process, which starts at its first job and has its share of the cores."""
+    """Return an executor of one process, which starts at its first job; of several, each has its share of the cores."""
     share = str(max(1, joblib.cpu_count() // at_once))
-    env = {name: os.environ.get(name, share) for name in THREADS}
+    env = {name: os.environ.get(name, share) for name in THREADS if at_once > 1}
     return ProcessPoolExecutor(1, initializer=end_with, initargs=(os.getpid(),), env=env)
 
 
