@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
@@ -62,6 +64,17 @@ def whole_sweep(config: DictConfig, jobs: list[Job]) -> list[Job]:
     words = [o for o in overrides if o.split("=", 1)[0] in given]
     kept = {k: v for k, v in params.items() if k in rows or k in (config.hydra.sweeper.params or {})}
     return list_jobs(words, kept) if len(expand(words, kept)) > len(jobs) else jobs
+
+
+def earlier_jobs(runs: Mapping[str, list[str]], jobs: list[Job]) -> list[Job]:
+    """The jobs of earlier commands of the same sweep beside these; `runs` holds the overrides of each by identity."""
+    from agegender.experiments import list_jobs
+
+    found: list[Job] = []
+    for identity in runs.keys() - {job.identity for job in jobs}:
+        with suppress(UserError):  # its data may not be there any more
+            found += [job for job in list_jobs(runs[identity], None) if job.identity == identity]
+    return sorted(found, key=lambda job: job.identity)
 
 
 def table_of(jobs: list[Job]) -> tuple[str, dict[str, float]]:
