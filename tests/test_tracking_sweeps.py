@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from agegender.experiments import list_jobs
 from agegender.settings import config_folder
 from agegender.tracking.target import Target
-from agegender.training.sweep_run import sweep_name, swept_values, whole_sweep
+from agegender.training.sweep_run import earlier_jobs, sweep_name, swept_values, whole_sweep
 from commands import PROCESSES, _command, agegender
 from short_runs import SHORT
 from tracked_runs import serving
@@ -53,6 +53,13 @@ def test_runs_are_called_by_what_they_differ_in(hydra: None, overrides: Override
     jobs = list_jobs(overrides(*SHORT, "fold=0,1", "evaluation.look=null,flip", "recipe.steps=2,3"), None)
     values = swept_values(jobs)
     assert sorted(value for each in values for value in each) == ["recipe.steps 2"] * 4 + ["recipe.steps 3"] * 4
+
+
+def test_the_runs_of_earlier_commands_stay_in_the_table(hydra: None, overrides: Overrides) -> None:
+    before = list_jobs(overrides(*SHORT, "fold=0,1"), None)
+    jobs = list_jobs(overrides(*SHORT, "fold=1,2"), None)
+    runs = {job.identity: list(job.overrides) for job in [*before, *jobs]} | {"gone": ["data=utkface"]}
+    assert [job.fold for job in earlier_jobs(runs, jobs)] == [0]
 
 
 def _swept(words: list[str], cwd: Path, output: Path, killed: int | None) -> None:

@@ -111,7 +111,7 @@ def sweep_of(target: Target, runs: Path, name: str, *folders: RunFolder, **shown
     """A sweep that stands in MLflow with these runs; return the id of its own run."""
     what = {"title": "LMTCNN", "tags": {}, "description": "under way", "metrics": {}, "status": "RUNNING"}
     sweep = sweep_folder(runs, name)
-    write_sweep(sweep, runs=[folder.identity for folder in folders], **{**what, **shown})
+    write_sweep(sweep, runs={folder.identity: [] for folder in folders}, **{**what, **shown})
     return send_sweep(target, sweep)
 
 

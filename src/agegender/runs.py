@@ -32,7 +32,7 @@ SHAPES: Mapping[str, Shape] = {
         **dict.fromkeys(("title", "description", "status"), str),
         "tags": {...: str},
         "metrics": {...: float},
-        "runs": list,
+        "runs": {...: list},
     },
     "transfer": {"run?": str | None},
     "weights": {"sha256?": str, "trained_by?": str},

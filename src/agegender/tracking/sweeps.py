@@ -7,7 +7,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -44,13 +44,13 @@ def sweeps_beside(folders: Iterable[RunFolder]) -> list[RunFolder]:
     return found
 
 
-def write_sweep(folder: RunFolder, *, runs: Iterable[str] = (), **what: object) -> None:
+def write_sweep(folder: RunFolder, *, runs: Mapping[str, Sequence[str]] | None = None, **what: object) -> None:
     """Write what a sweep's run shows: title, tags, description, metrics, status (of MLflow); keep what is not given.
 
-    `runs`: identities, beside those that the sweep, perhaps narrowed otherwise, had before.
+    `runs`: identities and overrides, beside those that the sweep, perhaps narrowed otherwise, had before.
     """
     before = folder.read("sweep")
-    folder.write("sweep", {**before, **what, "runs": sorted({*before.get("runs", ()), *runs})})
+    folder.write("sweep", {**before, **what, "runs": {**before.get("runs", {}), **(runs or {})}})
 
 
 @contextmanager

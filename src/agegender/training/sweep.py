@@ -25,7 +25,7 @@ _announced: list[Shown] = []  # the sweep that this process has in MLflow and ha
 
 
 class Shown(NamedTuple):
-    """A sweep in MLflow: its folder, and the jobs of the experiment that it belongs to."""
+    """A sweep in MLflow: its folder, the jobs of the command, and all jobs that its table shows."""
 
     target: Target
     folder: RunFolder
@@ -100,7 +100,7 @@ def _announce(config: DictConfig, jobs: list[Job], params: Mapping[str, str]) ->
     from agegender.tracking.mirror import adopt, announce
     from agegender.tracking.server import check_server, explained
     from agegender.training.setup import set_up, tracking_target
-    from agegender.training.sweep_run import sweep_facts, sweep_name, swept_values, whole_sweep
+    from agegender.training.sweep_run import earlier_jobs, sweep_facts, sweep_name, swept_values, whole_sweep
 
     target = tracking_target(config)
     if target is None:
@@ -109,10 +109,11 @@ def _announce(config: DictConfig, jobs: list[Job], params: Mapping[str, str]) ->
     experiment = config.hydra.runtime.choices.get("experiment") or "sweep"
     whole = whole_sweep(config, jobs, params)
     folder = sweeps.sweep_folder(Path(config.paths.runs), sweep_name(experiment, whole))
-    shown = Shown(target, folder, jobs, whole, ExitStack())
+    runs = {**folder.read("sweep").get("runs", {}), **{job.identity: job.overrides for job in jobs}}
+    shown = Shown(target, folder, jobs, [*whole, *earlier_jobs(runs, whole)], ExitStack())
     shown.under_way.enter_context(sweeps.kept_under_way(folder))
     facts = sweep_facts(experiment, jobs[0].config, list(config.hydra.overrides.task))
-    sweeps.write_sweep(folder, runs=[job.identity for job in jobs], **facts)
+    sweeps.write_sweep(folder, runs=runs, **facts)
     _announced.append(shown)
     for job in jobs:
         if RunFolder(job.run).state == "missing":
@@ -125,7 +126,7 @@ def _announce(config: DictConfig, jobs: list[Job], params: Mapping[str, str]) ->
                 announce(target, run, parent=parent, name=", ".join([title(run), *values]))
             except Damaged as error:
                 log.error("not shown in MLflow: %s", error)
-        for identity in {*folder.read("sweep")["runs"]} - {job.identity for job in jobs}:  # of an earlier command
+        for identity in runs.keys() - {job.identity for job in jobs}:  # of earlier commands
             adopt(target, RunFolder(Path(config.paths.runs) / identity), parent)
 
 
@@ -141,10 +142,9 @@ def _conclude(status: str) -> None:
 
     shown = _announced.pop()
     shown.under_way.close()
-    # Another process that is on the same sweep ends it.
-    status = "RUNNING" if sweeps.under_way(shown.folder) else status
-    sweeps.write_sweep(shown.folder, status=status)
     try:
+        # Another process that is on the same sweep ends it.
+        sweeps.write_sweep(shown.folder, status="RUNNING" if sweeps.under_way(shown.folder) else status)
         text, means = table_of(shown.whole)
         sweeps.write_sweep(shown.folder, description=text, metrics=means)
         answers(shown.target)

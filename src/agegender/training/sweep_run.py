@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
@@ -62,6 +63,17 @@ def whole_sweep(config: DictConfig, jobs: list[Job], params: Mapping[str, str]) 
     rows = {"system", "fold"} | ({"evaluation", "validation", "seed", "transfer", "training_share"} & params.keys())
     words = [word for word in config.hydra.overrides.task if word.split("=", 1)[0] not in rows]
     return list_jobs(words, params) if len(expand(words, params)) > len(jobs) else jobs
+
+
+def earlier_jobs(runs: Mapping[str, list[str]], jobs: list[Job]) -> list[Job]:
+    """The jobs of earlier commands of the same sweep beside these; `runs` holds the overrides of each by identity."""
+    from agegender.experiments import list_jobs
+
+    found: list[Job] = []
+    for identity in runs.keys() - {job.identity for job in jobs}:
+        with suppress(UserError):  # its data may not be there any more
+            found += [job for job in list_jobs(runs[identity], None) if job.identity == identity]
+    return sorted(found, key=lambda job: job.identity)
 
 
 def table_of(jobs: list[Job]) -> tuple[str, dict[str, float]]:
