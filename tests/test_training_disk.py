@@ -9,7 +9,7 @@ from hydra import compose
 
 from agegender.errors import UserError, disk_explained
 from agegender.settings import pack_of, run_folder
-from agegender.training.history import History
+from agegender.training.logger import History
 from agegender.verbs.train import train
 from short_runs import SHORT, Overrides
 

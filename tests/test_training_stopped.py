@@ -14,10 +14,10 @@ from safetensors.torch import load_file
 
 from agegender.data.batches import EvaluationBatches, TrainingBatches
 from agegender.errors import UserError
+from agegender.history import selected_validation
 from agegender.settings import identity_keys, pack_of, plain, run_folder
 from agegender.training.checkpoints import newest_checkpoint
 from agegender.training.fit import _train, build_network, quiet_lightning
-from agegender.training.history import selected_validation
 from agegender.training.module import FaceModule
 from agegender.training.parts import faces_of
 from agegender.training.setup import set_up

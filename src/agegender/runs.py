@@ -178,15 +178,20 @@ class RunFolder:
         write_whole(self.path / name, text.encode())
 
     def finish(self) -> None:
-        """Drop what only an unfinished run needs and set the done mark, last of all.
+        """Set the done mark and drop what only an unfinished run needs.
 
-        It holds the checksum of every file that tables and answers are made of, so that none can change unnoticed.
+        The mark holds the checksum of every file that tables and answers are made of, so that none can change
+        unnoticed. The checkpoints go last: without them and without the mark, the run would be trained again.
         """
-        shutil.rmtree(self.checkpoints, ignore_errors=True)
-        (self.path / "failed.json").unlink(missing_ok=True)
         files = [self.path / name for name in LASTING if (self.path / name).exists()]
         sums = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
         self.write_text("done", json.dumps(sums, indent=2) + "\n")
+        self.tidy()
+
+    def tidy(self) -> None:
+        """Drop what a finished run does not need, also where it was killed before it could."""
+        (self.path / "failed.json").unlink(missing_ok=True)
+        shutil.rmtree(self.checkpoints, ignore_errors=True)
 
 
 def write_whole(file: Path, content: bytes | memoryview) -> None:

@@ -4,9 +4,6 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-
 from agegender.data.preprocessing import Preprocessing
 from agegender.errors import Damaged, UserError
 from agegender.models.layers import BetaBatchNorm2d
@@ -17,7 +14,7 @@ from agegender.runs import RunFolder
 from agegender.settings import evaluation_of, preprocessing_of
 from agegender.training.evaluate import set_statistics
 from agegender.training.fit import build_network
-from agegender.transfer.source import checksum
+from agegender.transfer.weights import load_run_weights
 
 log = logging.getLogger(__name__)
 
@@ -89,14 +86,7 @@ def load(folder: RunFolder) -> Trained:
             f"{folder.path} was evaluated with batch norm statistics re-estimated from training faces, and keeps none "
             f"of its own: predict with the run whose weights it shares, run={weights.parent}"
         )
-    try:
-        network.load_state_dict(load_file(weights))
-        told = RunFolder(weights.parent).read("weights").get("sha256")
-        if told not in (None, checksum(weights)):
-            raise RuntimeError("it is not the file that the run has left")
-    except (SafetensorError, RuntimeError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise Damaged(f"{weights} is damaged or not of {folder.config} ({reason}): copy the run anew") from None
+    load_run_weights(network, RunFolder(weights.parent))
     if evaluation.statistics != "network":
         set_statistics(network, evaluation.statistics)
     return Trained(

@@ -6,13 +6,10 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from agegender.errors import Damaged
-from agegender.json_files import Shape, parse
+from agegender.history import read_history
 from agegender.run_config import read_config
 from agegender.runs import RunFolder
 from agegender.settings import differences
-
-_LOGGED: Shape = {"step": int, "time": float, "values": {...: float}}  # a line of history.jsonl
 
 
 class Point(NamedTuple):
@@ -66,11 +63,9 @@ def accepted(name: str) -> str:
 
 
 def curve(folder: RunFolder) -> list[Point]:
-    """Return the logged points, in the order of their steps; a half-written line waits."""
-    if not folder.history.exists():
-        return []
-    complete = folder.content("history.jsonl").split(b"\n")[:-1]
-    return [point for number, line in enumerate(complete, 1) for point in _points(folder, number, line)]
+    """Return the logged points, in the order of their steps."""
+    lines = read_history(folder.history)
+    return [Point(name, value, line.time, line.step) for line in lines for name, value in line.values.items()]
 
 
 def results(folder: RunFolder) -> list[Point]:
@@ -115,15 +110,6 @@ def _data(folder: RunFolder) -> Mapping[str, Any]:
     """Read the data section of the configuration: the identity knows data by digest only."""
     data: Mapping[str, Any] = read_config(folder).data
     return data
-
-
-def _points(folder: RunFolder, number: int, line: bytes) -> Iterator[Point]:
-    try:
-        entry = parse(line, _LOGGED)
-        time, step = int(entry["time"] * 1000), entry["step"]
-        yield from (Point(name, value, time, step) for name, value in entry["values"].items())
-    except (ValueError, OverflowError):
-        raise Damaged(f"{folder.history}, line {number}, is not a logged step: remove that line") from None
 
 
 def _flat(keys: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

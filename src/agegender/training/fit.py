@@ -11,11 +11,12 @@ import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
 from pytorch_lightning.callbacks import Callback, RichProgressBar, Timer
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 
 from agegender.data.batches import EvaluationBatches, Faces, TrainingBatches, loader
 from agegender.data.pack import Pack
 from agegender.errors import UserError
+from agegender.history import forget_after, selected_validation
 from agegender.metrics import evaluate
 from agegender.models.network import Network, create_model
 from agegender.modes import get_mode
@@ -26,14 +27,15 @@ from agegender.settings import augmentation_of, evaluation_of, pack_of, plain, p
 from agegender.training.checkpoints import Checkpoints, best_weights, resume_point
 from agegender.training.device import settle, workers
 from agegender.training.evaluate import predict
-from agegender.training.history import History, forget_after, selected_validation
 from agegender.training.interruption import stopped_by_signals
+from agegender.training.logger import History
 from agegender.training.module import FaceModule
 from agegender.training.parts import faces_of
 from agegender.training.trainer import make_trainer
 from agegender.transfer.source import checksum, lineage, policy_of, source_of
 from agegender.transfer.start import check_unseen, start
 from agegender.transfer.svm import fit_svm
+from agegender.transfer.weights import load_run_weights
 
 EVALUATION_BATCH = 128
 log = logging.getLogger(__name__)
@@ -56,7 +58,7 @@ def fit(config: DictConfig, pack: Pack, folder: RunFolder, mirror: Callable[[], 
     with quiet_lightning():
         if twin:
             log.info("%s: evaluating the weights of %s", folder.identity, twin.identity)
-            module.network.load_state_dict(load_file(twin.weights))
+            load_run_weights(module.network, twin)
         elif not svm:
             module.load_state_dict(_train(config, module, parts, folder, mirror, timer))
             validation = selected_validation(folder.history, get_mode(config.mode).select, config.recipe.steps)

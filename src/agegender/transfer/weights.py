@@ -11,8 +11,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from agegender.errors import UserError
+from agegender.errors import Damaged, UserError
 from agegender.models.network import Network
+from agegender.runs import RunFolder
+from agegender.transfer.source import checksum
 
 COUNTERS = "num_batches_tracked"  # of torch's batch norm: a count of steps, which other formats lack
 
@@ -50,6 +52,20 @@ def read_weights(file: Path) -> dict[str, Tensor]:
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
         raise UserError(f"{file} is not a state dict, a dictionary of names and tensors: save model.state_dict()")
     return {str(name): value for name, value in content.items()}
+
+
+def load_run_weights(network: Network, run: RunFolder) -> None:
+    """Load into a network the weights that a finished run has left.
+
+    Damaged where they cannot be read, do not fit, or are not those whose checksum the run holds.
+    """
+    try:
+        network.load_state_dict(load_file(run.weights))
+        if run.read("weights").get("sha256") not in (None, checksum(run.weights)):
+            raise ValueError("it is not the file that the run has left")
+    except (SafetensorError, RuntimeError, OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise Damaged(f"{run.weights} is damaged or not of {run.config} ({reason}): copy the run anew") from None
 
 
 def renamed(weights: Mapping[str, Tensor], names: Mapping[str, str]) -> dict[str, Tensor]:

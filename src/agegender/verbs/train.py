@@ -73,6 +73,7 @@ def train(config: DictConfig, sweeping: bool = False) -> None:
     pack = pack_of(config)
     folder = run_folder(config, pack.digest)
     if folder.state == "done":
+        folder.tidy()
         log.info("%s is done: %s", folder.identity, folder.path)
         return
     target = tracking_target(config)

@@ -1,60 +1,32 @@
-"""The curve of a run: one JSON line per logged step in the run folder, for people, resume and the tracker alike."""
+"""The curve of a run, `history.jsonl` in its folder: one JSON line per logged step."""
 
-import json
-import time
-from argparse import Namespace
-from collections.abc import Callable, Mapping
 from math import inf, isnan
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pytorch_lightning.loggers import Logger
-
-from agegender.errors import UserError
+from agegender.errors import Damaged
+from agegender.json_files import Shape, parse
 from agegender.runs import write_whole
 
-
-class History(Logger):
-    """Append what Lightning logs to `history.jsonl`; call `mirror` now and then so that a tracker can follow."""
-
-    def __init__(self, path: Path, mirror: Callable[[], None] | None = None, every_seconds: float = 10.0):
-        super().__init__()
-        self.path, self.mirror, self.every_seconds = path, mirror, every_seconds
-        self._mirrored = -inf  # the first line is sent at once
-
-    @property
-    def name(self) -> str:
-        return "history"
-
-    @property
-    def version(self) -> str:
-        return ""
-
-    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
-        """Nothing: the resolved configuration is in the run folder."""
-
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        values = {name: float(value) for name, value in metrics.items() if name != "epoch"}
-        line = {"step": step or 0, "time": time.time(), "values": values}
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
-        if self.mirror and time.monotonic() - self._mirrored > self.every_seconds:
-            self.mirror()
-            self._mirrored = time.monotonic()
+_LINE: Shape = {"step": int, "time": float, "values": {...: float}}
 
 
 class Logged(NamedTuple):
-    """A line of the history: its text, the step it was logged in, counted from 0, and the values by their names."""
+    """A line of the history: its text, the step it was logged in, counted from 0, when, and the values by their names.
+
+    `time` is in milliseconds since the epoch.
+    """
 
     text: str
     step: int
+    time: int
     values: dict[str, float]
 
 
 def read_history(path: Path) -> list[Logged]:
     """Return the lines of a history, none where there is no file; a half-written last line is left out.
 
-    UserError where a line is not a logged step.
+    Damaged where a line is not a logged step.
     """
     if not path.exists():
         return []
@@ -64,15 +36,10 @@ def read_history(path: Path) -> list[Logged]:
 
 def _logged(path: Path, number: int, line: bytes) -> Logged:
     try:
-        text = line.decode("utf-8")
-        entry = json.loads(text)
-        step, values = entry["step"], entry["values"]
-        numbers = [step, *values.values()]
-        if type(step) is not int or any(type(number) not in (int, float) for number in numbers):
-            raise TypeError
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise UserError(f"{path}, line {number}, is not a logged step: remove that line and run it again") from None
-    return Logged(f"{text}\n", step, values)
+        entry: dict[str, Any] = parse(line, _LINE)
+        return Logged(f"{line.decode()}\n", entry["step"], int(entry["time"] * 1000), entry["values"])
+    except (ValueError, OverflowError):
+        raise Damaged(f"{path}, line {number}, is not a logged step: remove that line and run it again") from None
 
 
 def best_step(lines: list[Logged]) -> int | None:
