@@ -12,6 +12,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from agegender.errors import UserError, exit_on_user_error
+from agegender.free_memory import free_memory
 from agegender.kinds import check_values
 from agegender.settings import config_folder
 
@@ -81,6 +82,7 @@ def subjects_of(words: list[str], params: dict[str, str]) -> tuple[dict[str, Dic
             continue
         kind.check(how.precision)
         size, tasks = config.system.model.input_size, tuple(tasks_of(config))
+        check_batch(how.batch_size, size)
         subject = Subject(config.system.model.name, tasks, kind.name, how.precision, threads, how.batch_size, size)
         configs.setdefault(_network_key(subject), config)
         subjects.setdefault(subject)
@@ -94,6 +96,15 @@ def subjects_of(words: list[str], params: dict[str, str]) -> tuple[dict[str, Dic
         name = stage(preprocessing_of(configs[_network_key(each)]).name)
         subjects.setdefault(Subject(name, (), "torch", "float32", each.threads, each.batch_size, each.size))
     return configs, list(subjects)
+
+
+def check_batch(faces: int, size: int) -> None:
+    """Refuse more faces a call, of (size, size) pixels in float32, than half of the free memory holds."""
+    most = free_memory() // (2 * 3 * 4 * size**2)
+    if faces > most:
+        raise UserError(
+            f"runtime.batch_size={faces}: the free memory holds calls of {most} faces at most, choose fewer"
+        )
 
 
 def _network_key(subject: Subject) -> str:
