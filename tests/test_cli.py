@@ -137,18 +137,19 @@ def test_a_sweep_takes_what_hydra_composes_it_without(desk: Path) -> None:
     assert "no setting 'system.heads.age_years.norm'" in agegender("train", "-m", *words, cwd=desk, status=2)
 
 
-def test_an_experiment_of_ones_own_is_narrowed_too(desk: Path) -> None:
+def test_an_experiment_of_ones_own_is_narrowed_too(desk: Path, tmp_path: Path) -> None:
     """From a folder that the command line names."""
-    folder = desk / "mine" / "experiment"
+    folder = tmp_path / "mine" / "experiment"
     folder.mkdir(parents=True)
     params = "{data: adience, protocol: eidinger, system: 'tiny_age,lmtcnn_2_1', fold: 'range(0,5)'}"
     (folder / "own.yaml").write_text(f"# @package _global_\nhydra: {{sweeper: {{params: {params}}}}}\n")
-    words = ["--config-dir", "mine", "experiment=own", "data=generated", "paths.runs=own", "tracking=none"]
+    here = ["--config-dir", f"{tmp_path}/mine", f"paths.runs={tmp_path}/runs"]
+    words = [*here, "experiment=own", "data=generated", "tracking=none"]
     refusal = agegender("report", *words, "fold=0,1", cwd=desk, status=2)
     assert "none of the 4 runs of experiment=own" in one_sentence(refusal), "another protocol, or five folds"
     output = agegender("train", "-m", *words, *SHORT, "fold=0", "system=lmtcnn_2_1", cwd=desk)
     assert "1 of 1 runs are done" in output
-    assert "name: lmtcnn_joint" in next((desk / "own").glob("*/config.yaml")).read_text()
+    assert "name: lmtcnn_joint" in next((tmp_path / "runs").glob("*/config.yaml")).read_text()
 
 
 @pytest.mark.parametrize("name", ["2019", "2017_01_12", "1e3", "[2019]", "true"])

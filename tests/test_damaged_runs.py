@@ -20,7 +20,7 @@ from agegender.report.table import build_table
 from agegender.run_config import read_config
 from agegender.runs import LASTING, RunFolder
 from agegender.tracking import facts, mirror
-from agegender.tracking.target import Target, end_of
+from agegender.tracking.target import Target, end_of, key_of
 from agegender.training.setup import set_up
 from agegender.training.sweep import Sweep
 from asked_runs import one_step_run
@@ -40,7 +40,7 @@ def run(trained: RunFolder, tmp_path: Path) -> RunFolder:
     """A copy of a trained run, to damage."""
     copy = RunFolder(tmp_path / trained.identity)
     shutil.copytree(trained.path, copy.path)
-    copy.write("mlflow", {"sqlite:///x": {"run_id": "5f" * 16, "end": "done"}})
+    copy.write("mlflow", {"key": "a", "runs": {"sqlite:///x": "5f" * 16}})
     return copy
 
 
@@ -78,7 +78,7 @@ def track(run: RunFolder) -> None:
     assert end_of(run) == "done"
     for tell in (facts.started, facts.title, facts.tags, facts.parameters, facts.fold_data, facts.results):
         tell(run)
-    Target("sqlite:///x", "faces").has_end(run)
+    assert key_of(run, draw=False) is not None and Target("sqlite:///x", "faces").run_of(run) is not None
 
 
 @pytest.mark.parametrize(
@@ -180,10 +180,9 @@ def test_track_sends_the_others(target: Target, tmp_path: Path, caplog: pytest.L
 def test_a_sweep_sums_up_runs_that_cannot_say_why_they_failed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     sweep = Sweep()
     sweep.jobs = [finish(job(tmp_path, "lmtcnn", ("age",), 0)), *(job(tmp_path, "lmtcnn", ("age",), n) for n in (1, 2))]
-    sweep.tracked = None
     fail(sweep.jobs[2], "out of memory")
     RunFolder(sweep.jobs[1].run).write_text("failed.json", '{"error": 7}')
-    with caplog.at_level("INFO"), pytest.raises(SystemExit):
+    with caplog.at_level("INFO", "agegender.training.sweep"), pytest.raises(SystemExit):
         sweep.on_multirun_end(OmegaConf.create({}))
     assert "1 of 3 runs are done" in caplog.text
     assert "failed.json has no usable value of 'error'" in caplog.text and "out of memory" in caplog.text

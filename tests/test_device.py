@@ -121,9 +121,9 @@ def test_one_gpu_or_none_need_no_claim(config: DictConfig, machine: Callable[...
 
 def test_what_is_asked_for_is_kept(config: DictConfig, machine: Callable[..., None]) -> None:
     machine(gpus=2, free=100 * GIGABYTE)
-    config.trainer.update({"device": 1, "resident": False, "compile": False, "threads": 3})
+    config.trainer.update({"device": 1, "resident": False, "compile": False, "threads": 1})
     decide(config, GIGABYTE, at_once=4)
-    assert [config.trainer[name] for name in ("device", "resident", "compile", "threads")] == [1, False, False, 3]
+    assert [config.trainer[name] for name in ("device", "resident", "compile", "threads")] == [1, False, False, 1]
     config.trainer.device = 2
     with pytest.raises(UserError, match=r"trainer\.device=2: there are 2 GPUs, counted from 0"):
         check_device(config)

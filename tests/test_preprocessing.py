@@ -100,8 +100,8 @@ def test_the_configuration_holds_the_published_numbers() -> None:
     ("word", "message"),
     [
         ("channels=RGBA", "channels=RGBA is unknown: choose RGB or BGR"),
-        ("mean=[104,117]", r"mean=\[104, 117\] must be three numbers"),
-        ("mean=104", "mean=104 must be three numbers"),
+        ("mean=[104,117]", r"mean=\[104, 117\] must be a list of 3 values, each a number"),
+        ("mean=104", "mean=104 must be a list of 3 values"),
         ("deviation=[1,0,1]", r"deviation=\[1, 0, 1\] must be above 0"),
         ("divisor=0", "divisor=0 must be above 0"),
         ("divisor=all", "divisor=all must be a number"),
@@ -154,8 +154,8 @@ def test_training_evaluation_prediction_and_export_all_prepare_as_the_system_say
     given = (Face(Path(f"{n}.png"), face.numpy()) for n, face in enumerate(stored))
     np.testing.assert_allclose([said.tasks["age"].posterior for said in answer(trained, given)], expected, atol=1e-5)
     torch.testing.assert_close(_seen(trained, stored[:3]), literal(stored[:3]), rtol=1e-5, atol=1e-3)
-    said = json.loads(describe(trained, "running statistics")["preprocessing"])
-    assert said["layout"] == "float32 (1, 3, 227, 227), channels B, G, R" and "standardize" not in said
+    said = json.loads(describe(trained, "running statistics", free_batch=True)["preprocessing"])
+    assert said["layout"] == "float32 (N, 3, 227, 227), channels B, G, R" and "standardize" not in said
     assert said["normalize"] == (
         "each pixel: B: (x / 1 - 104.0) / 1.0; G: (x / 1 - 117.0) / 1.0; R: (x / 1 - 123.0) / 1.0"
     )

@@ -100,7 +100,7 @@ def test_a_sweep_met_by_ctrl_c_is_not_left_as_running(target: Target, overrides:
     here = ["tracking.experiment=stopped", f"tracking.uri='{target.uri}?timeout=31'"]
     words = overrides(*short, *here, "fold=0,1", "recipe.learning_rate=0.001,0.002")
     status, output = swept(*words, cwd=tmp_path)
-    assert (status, "interrupted" in output, "Traceback" in output) == (130, True, False), output
+    assert (status, "stopped by SIGINT" in output, "Traceback" in output) == (130, True, False), output
     statuses, names = shown(Target(target.uri, "stopped"))
     assert statuses == ["KILLED"] * 5
     system = "lmtcnn_1_1 fold {} seed 0, recipe.learning_rate {}"

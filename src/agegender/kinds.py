@@ -31,7 +31,7 @@ def whole(low: int = 0, high: float = math.inf) -> Kind:
 
 def number(low: float = -math.inf, *, above: float = -math.inf, most: float = math.inf) -> Kind:
     """A finite number within the bounds; each bound but `above` is one of them."""
-    bounds = [(low, "of at least"), (above, "above"), (most, "of at most")]
+    bounds = [(low, "of at least"), (above, "above"), (most, "at most")]
     words = " and ".join(f"{word} {bound:g}" for bound, word in bounds if math.isfinite(bound))
     return Kind(
         f"a number {words}".strip(),
