@@ -34,10 +34,11 @@ def named(config: DictConfig) -> str:
 
 def of_systems() -> Iterator[tuple[str, str]]:
     """Each system under each recipe and mode, on UTKFace, or on SCUT-FBP5500 where it learns a score."""
+    recipes = {recipe: OmegaConf.load(CONF / "recipe" / f"{recipe}.yaml") for recipe in names("recipe")}
     for system in names("system"):
         data = "scut_fbp5500" if "attractiveness" in system else "utkface"
-        for recipe in names("recipe"):
-            config = compose("train", overrides=[f"system={system}", f"recipe={recipe}", f"data={data}"])
+        config = compose("train", overrides=[f"system={system}", f"data={data}"])
+        for recipe, config.recipe in recipes.items():  # as Hydra does, but at once
             for config.mode in MODES:
                 yield f"{system} {recipe} {config.mode}", named(config)
 
