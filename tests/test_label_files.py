@@ -62,7 +62,7 @@ def test_what_is_read_outside_the_source_is_noted_with_its_content(
     assert changed(files) is None, "the same content at another time"
     file.write_text(content.replace("1", "2", 1))
     assert file.stat().st_size == times.st_size
-    assert changed(files) == str(file)
+    assert changed(files) == file
     file.unlink()
     assert changed(files) is None, "what is gone cannot be compared"
 
@@ -78,7 +78,20 @@ def test_the_authors_lists_are_noted_one_by_one_or_as_their_archive(tmp_path: Pa
         read_adience(drawn, official=False, lists=lists)
     assert len(files) == (1 if packed else 15)
     edited.write_bytes(edited.read_bytes() + b"\n")
-    assert changed(files) == str(edited)
+    assert changed(files) == edited
+
+
+def test_a_copy_beside_a_moved_source_is_looked_at_too(tmp_path: Path) -> None:
+    with noted() as files:
+        file = read_table(tmp_path / "before")
+    shutil.copytree(tmp_path / "before", tmp_path / "after")
+    moved = (tmp_path / "before" / "images", tmp_path / "after" / "images")
+    assert changed(files, *moved) is None
+    copy = tmp_path / "after" / file.relative_to(tmp_path / "before")
+    copy.write_bytes(file.read_bytes() + b"\n")
+    assert changed(files, *moved) == copy
+    shutil.rmtree(tmp_path / "before")
+    assert changed(files, *moved) == copy
 
 
 def test_nothing_is_noted_where_all_lies_in_the_source(tmp_path: Path) -> None:

@@ -144,8 +144,8 @@ DAMAGE = {
     shrink_array: r"faces.npy is uint8 \(9, 24, 24, 3\)",
     lambda root: (root / "pack/manifest.csv").unlink(): "damaged .*manifest.csv",
     lambda root: (root / "pack/pack.json").write_text("{"): "damaged",
-    lambda root: (root / "pack/pack.json").write_text("[1]"): "damaged .*pack.json is not the record of a pack",
-    lambda root: (root / "pack/pack.json").write_text("{}"): "damaged .*pack.json is not the record of a pack",
+    lambda root: (root / "pack/pack.json").write_text("[1]"): "damaged .*pack.json has no keys with values",
+    lambda root: (root / "pack/pack.json").write_text("{}"): "damaged .*pack.json lacks 'source'",
     lambda root: os.truncate(root / "pack/faces.npy", 0): "damaged .*faces.npy is empty or no array",
     cut_header: "damaged .*faces.npy is empty or no array",
     lambda root: (root / "pack/pack.json").unlink(): "there is no pack in",
@@ -283,6 +283,27 @@ def test_a_folder_that_is_no_pack_is_not_replaced_by_one(tmp_path, source, place
     with pytest.raises(UserError, match=rf"{place} is no pack, it holds of mine: name another place with data.pack="):
         build(tmp_path / "pictures", source, manifest_of(write_faces(source, 2)))
     assert (tmp_path / place / "of mine" / "1.png").read_bytes() == picture(1)
+
+
+def test_a_file_is_not_replaced_by_a_pack_nor_a_folder_that_hides_what_it_holds(tmp_path, source):
+    manifest = manifest_of(write_faces(source, 2))
+    (tmp_path / "notes").write_text("mine")
+    with pytest.raises(UserError, match=r"notes is a file and no pack: name another place"):
+        build(tmp_path / "notes", source, manifest)
+    assert (tmp_path / "notes").read_text() == "mine"
+    (tmp_path / "clone" / ".git").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"clone is no pack, it holds \.git"):
+        build(tmp_path / "clone", source, manifest)
+
+
+def test_a_pack_whose_source_was_moved_is_not_made_again(tmp_path, source):
+    manifest, labels = manifest_of(write_faces(source, 2)), {str(tmp_path / "a.csv"): "0" * 64}
+    build(tmp_path / "pack", source, manifest, label_files=labels)
+    moved = source.rename(tmp_path / "moved")
+    done = build(tmp_path / "pack", moved, manifest, label_files={str(tmp_path / "b.csv"): "0" * 64})
+    assert done.up_to_date
+    info = reopen(tmp_path / "pack").info
+    assert (info["source"], list(info["label_files"])) == (str(moved), [str(tmp_path / "b.csv")])
 
 
 def test_unwritable_place_is_one_sentence(tmp_path, source):

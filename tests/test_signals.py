@@ -71,6 +71,17 @@ def test_ignored_signals_stay_ignored_and_twice_at_once_is_once() -> None:
         signal.signal(signal.SIGHUP, before)
 
 
+def test_a_signal_is_not_lost_where_python_drops_exceptions() -> None:
+    class Deleted:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGTERM)
+
+    with heeding_signals(), pytest.raises(Stopped) as stop:
+        Deleted()
+        time.sleep(30)
+    assert stop.value.number == signal.SIGTERM
+
+
 def test_signals_held_come_at_the_end_of_the_block() -> None:
     reached = False
     with heeding_signals(), pytest.raises(Stopped) as stop, signals_held():

@@ -129,22 +129,26 @@ class RunFolder:
             return str(error)
 
     def read(self, name: str) -> dict[str, Any]:
-        """Read one of the folder's JSON files, an empty dictionary when it is not there; Damaged as `content`."""
-        return self._parsed(f"{name}.json", name) if (self.path / f"{name}.json").exists() else {}
+        """Read one of the folder's JSON files, an empty dictionary when there never was one; Damaged as `content`."""
+        file = f"{name}.json"
+        return self._parsed(file, name) if (self.path / file).exists() or file in self._sums() else {}
 
     def content(self, name: str) -> bytes:
         """Return what is in a file; Damaged where it cannot be read or is not what a finished run has left."""
         content = self._bytes(name)
-        told = self._parsed("done", "done") if name in LASTING and (self.path / "done").exists() else {}
-        if name in told and told[name] != hashlib.sha256(content).hexdigest():
+        told = self._sums().get(name) if name in LASTING else None
+        if told not in (None, hashlib.sha256(content).hexdigest()):
             raise self.damaged(name, "is not the file that the run has left")
         return content
 
     def check(self) -> None:
         """Damaged where a file that tables and answers are made of is not what a finished run has left."""
-        for name in LASTING:
-            if (self.path / name).exists():
-                self.content(name)
+        for name in self._sums():
+            self.content(name)
+
+    def _sums(self) -> dict[str, str]:
+        """The checksums that the done mark holds by the names of files."""
+        return self._parsed("done", "done") if (self.path / "done").exists() else {}
 
     def damaged(self, name: str, problem: str) -> Damaged:
         """Return the error that says what is wrong with a file of the folder, and what to do."""

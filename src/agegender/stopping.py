@@ -1,7 +1,10 @@
 """How a process ends before its time: by a signal, or with the process that started it. Nothing heavy here."""
 
+from __future__ import annotations
+
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -11,6 +14,7 @@ from types import FrameType
 # What terminals, `kill`, containers and schedulers send; SIGUSR1 and SIGUSR2 some time before a job is pre-empted.
 SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM)
 SAME_SECONDS = 1  # `timeout` and a closing terminal send a signal to the process and to its group: it comes twice
+AGAIN_SECONDS = 0.1
 GRACE_SECONDS = 10  # for a process to end in good order after its parent
 
 
@@ -31,9 +35,11 @@ def number_of(stop: KeyboardInterrupt) -> signal.Signals:
 def heeding_signals() -> Iterator[None]:
     """Raise `Stopped` in the main thread, which has to call this, at every signal of SIGNALS inside the block.
 
-    A signal that is ignored (`nohup`) or that has a handler already (in a job of submitit's) stays so.
+    A signal that is ignored (`nohup`) or that has a handler already (in a job of submitit's) stays so. Python drops
+    what is raised while an object is deleted: then the signal is sent again.
     """
     stopped = -float("inf")
+    hook = sys.unraisablehook
 
     def stop(number: int, _: FrameType | None) -> None:
         nonlocal stopped
@@ -41,13 +47,23 @@ def heeding_signals() -> Iterator[None]:
             stopped = time.monotonic()
             raise Stopped(number)
 
+    def dropped(what: sys.UnraisableHookArgs) -> None:
+        nonlocal stopped
+        if isinstance(what.exc_value, Stopped):
+            stopped = -float("inf")
+            threading.Timer(AGAIN_SECONDS, os.kill, (os.getpid(), what.exc_value.number)).start()
+        else:
+            hook(what)
+
     free = (signal.SIG_DFL, signal.default_int_handler)
     before = {number: handler for number in SIGNALS if (handler := signal.getsignal(number)) in free}
     for number in before:
         signal.signal(number, stop)
+    sys.unraisablehook = dropped
     try:
         yield
     finally:
+        sys.unraisablehook = hook
         for number, handler in before.items():
             signal.signal(number, handler)
 

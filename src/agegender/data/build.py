@@ -24,10 +24,12 @@ from rich.text import Text
 from agegender.data.fill import ARRAY, JOURNAL, Outcome, compact, fill
 from agegender.data.manifest import digest
 from agegender.data.names import locate, nearest, none_found
-from agegender.data.pack import FORMAT, INFO, MANIFEST, MISSING, file_hash, key_of, read_info, why_damaged, why_stale
+from agegender.data.outside import file_hash
+from agegender.data.pack import FORMAT, INFO, MANIFEST, MISSING, OLDER, key_of, read_info, why_damaged, why_stale
 from agegender.data.pixels import CHECKSUM
 from agegender.data.source import open_source
 from agegender.errors import UserError
+from agegender.runs import write_whole
 
 ABSENT = "not in the source"
 SAID = 3  # images without pixels that a message names
@@ -62,7 +64,7 @@ class Summary:
         for reason, count in self.dropped.items():
             table.add_row(f"faces dropped: {reason}", f"{count:,}")
         if self.replaced:
-            table.add_row("made again, it was", self.replaced)
+            table.add_row("made again", self.replaced)
         table.add_row("time", "none: it was up to date" if self.up_to_date else speed)
         table.add_row("digest", self.digest[:16])
         return table
@@ -99,28 +101,15 @@ def build_pack(
     with open_source(source) as opened:
         info: dict[str, Any] = {
             **key_of(dataset, size, settings),
-            "source": str(source.expanduser().resolve()),
             "fingerprint": opened.fingerprint(),
             "requested": hashlib.sha256(manifest.to_csv(index=False).encode()).hexdigest(),
-            "label_files": dict(label_files),
         }
-    why = _why_made_again(folder, {key: value for key, value in info.items() if key != "source"}, allow_missing)
+    where = {"source": str(source.expanduser().resolve()), "label_files": dict(label_files)}
+    why = _why_made_again(folder, info, allow_missing)
     if why is not None:
-        names = manifest["image"].drop_duplicates().tolist()
-        partial, old = (folder.with_name(f"{folder.name}.{state}") for state in ("partial", "old"))
-        try:
-            for place in (folder, partial, old):
-                _refuse_foreign(place)
-            partial.mkdir(parents=True, exist_ok=True)
-            faces = _decode(partial, source, names, size, workers or joblib.cpu_count(), progress)
-            _report_missing(partial, faces, allow_missing)
-            _complete(partial, manifest, faces, info)
-            _replace(folder, partial, old)
-        except OSError as error:
-            raise UserError(
-                f"cannot write {error.filename or partial} ({error.strerror}): mend that and run the same command "
-                "again, it goes on where it stopped"
-            ) from error
+        _make(folder, source, manifest, info | where, allow_missing, workers or joblib.cpu_count(), progress)
+    elif not where.items() <= (known := read_info(folder)).items():  # the same files, in another place
+        write_whole(folder / INFO, _text(known | where))
     info = read_info(folder)
     seconds = time.perf_counter() - started
     replaced = why if existed else None
@@ -129,11 +118,40 @@ def build_pack(
     )
 
 
+def _make(
+    folder: Path,
+    source: Path,
+    manifest: pd.DataFrame,
+    info: dict[str, Any],
+    allow_missing: bool,
+    workers: int,
+    progress: bool,
+) -> None:
+    names = manifest["image"].drop_duplicates().tolist()
+    partial, old = (folder.with_name(f"{folder.name}.{state}") for state in ("partial", "old"))
+    for place in (folder, partial, old):
+        _refuse_foreign(place)
+    try:
+        partial.mkdir(parents=True, exist_ok=True)
+        faces = _decode(partial, source, names, info["size"], workers, progress)
+        _report_missing(partial, faces, allow_missing)
+        _complete(partial, manifest, faces, info)
+        _replace(folder, partial, old)
+    except OSError as error:
+        raise UserError(
+            f"cannot write {error.filename or partial} ({error.strerror}): mend that and run the same command "
+            "again, it goes on where it stopped"
+        ) from error
+
+
 def _why_made_again(folder: Path, expected: Mapping[str, object], allow_missing: bool) -> str | None:
     """Return why a pack is not up to date; None when it is."""
     if (why := why_stale(folder, expected)) is not None:
         return why
-    if read_info(folder)["missing"] and not allow_missing:
+    info = read_info(folder)
+    if "label_files" not in info:
+        return OLDER
+    if info["missing"] and not allow_missing:
         return "made without the faces that are missing"
     try:
         return why_damaged(folder)
@@ -143,9 +161,12 @@ def _why_made_again(folder: Path, expected: Mapping[str, object], allow_missing:
 
 def _refuse_foreign(folder: Path) -> None:
     """Refuse to put a pack in the place of something else, which would be deleted."""
+    if folder.is_file():
+        raise UserError(f"{folder} is a file and no pack: name another place with data.pack=")
     if folder.is_dir():
-        own = {ARRAY, JOURNAL, MANIFEST, INFO, MISSING}
-        others = sorted(path.name for path in folder.iterdir() if path.name not in own and path.name[0] != ".")
+        own = {ARRAY, JOURNAL, MANIFEST, INFO, MISSING, f"{INFO}.partial", ".DS_Store"}
+        names = (path.name for path in folder.iterdir())
+        others = sorted(name for name in names if name not in own and not name.startswith(".nfs"))  # files in use
         if others:
             raise UserError(f"{folder} is no pack, it holds {others[0]}: name another place with data.pack=")
 
@@ -158,10 +179,11 @@ class _Speed(ProgressColumn):
 def _decode(partial: Path, source: Path, names: list[str], size: int, workers: int, progress: bool) -> pd.DataFrame:
     """Fill the array with a progress bar; return an `Outcome` and the image per distinct image, in order of slots."""
     with open_source(source) as opened:
-        held = locate(names, opened.names())
+        files = opened.names()
+        held = locate(names, files)
         if not held:
             raise UserError(none_found(names, opened))
-        absent = {name: _absent(name, opened.names()) for name in islice((n for n in names if n not in held), SAID)}
+        absent = {name: _absent(name, files) for name in islice((n for n in names if n not in held), SAID)}
     wanted = {slot: held[name] for slot, name in enumerate(names) if name in held}
     plan = {"format": FORMAT, "size": size, "pillow": PIL.__version__, "names": names, "checksum": CHECKSUM}
     key = hashlib.sha256(json.dumps(plan).encode()).hexdigest()
@@ -222,7 +244,11 @@ def _complete(partial: Path, manifest: pd.DataFrame, faces: pd.DataFrame, info: 
         "pillow": PIL.__version__,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    (partial / INFO).write_text(json.dumps(info, indent=2) + "\n", encoding="utf-8")
+    write_whole(partial / INFO, _text(info))
+
+
+def _text(info: dict[str, Any]) -> bytes:
+    return (json.dumps(info, indent=2) + "\n").encode()
 
 
 def _replace(folder: Path, partial: Path, old: Path) -> None:

@@ -5,7 +5,6 @@ is its image's index in the array, `crc32` the checksum of its pixels there), `p
 where images are missing, `missing.csv`.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,22 +17,24 @@ import numpy.typing as npt
 import pandas as pd
 
 from agegender.data.fill import ARRAY
-from agegender.data.outside import changed
+from agegender.data.outside import changed, file_hash
 from agegender.data.pixels import CHECKSUM, Mapped, damaged
 from agegender.data.source import open_source
 from agegender.errors import UserError
+from agegender.json_files import Shape, parse
 
 FORMAT = 1  # of the folder; part of every digest
 MANIFEST, INFO, MISSING = "manifest.csv", "pack.json", "missing.csv"
 INTEGERS = ("fold", "age_group", "age_years", "age_decades", "gender")  # age_years: where all of them are whole
 FRACTIONS = ("age_years_sd", "attractiveness", "attractiveness_sd")
-# What pack.json always holds, and how it is said that what a pack was made from has changed since.
-NEEDED = {"source", "fingerprint", "rows", "images", "size", "missing", "dropped", "digest", "manifest_sha256"}
-CHANGED = {
-    "fingerprint": "its source has changed",
-    "requested": "its labels have changed",
-    "label_files": "its label files have changed",
+# What pack.json holds besides the key, and how it is said that what a pack was made from has changed since.
+_INFO: Shape = {
+    **dict.fromkeys(("source", "fingerprint", "digest", "manifest_sha256"), str),
+    **dict.fromkeys(("rows", "images", "size", "missing"), int),
+    "dropped": {...: int},
+    "label_files?": {...: str},
 }
+CHANGED = {"fingerprint": "its source has changed", "requested": "its labels have changed"}
 OLDER = "made by an older version, which kept no checksums of pixels and of label files"
 
 
@@ -81,14 +82,15 @@ def open_pack(
 def _why_outdated(folder: Path, source: Path | None) -> str | None:
     """Return which of the files that a whole pack was made from has changed since; None when none has."""
     info = read_info(folder)
+    recorded, now = Path(info["source"]), source and source.expanduser().resolve()
     try:
-        if (file := changed(info.get("label_files", {}))) is not None:
+        if (file := changed(info.get("label_files", {}), recorded, now)) is not None:
             return f"its label file {file} has changed"
     except OSError as error:
         raise UserError(f"cannot read {error.filename}: {error.strerror}") from error
-    if source is None and not Path(info["source"]).exists():
+    if source is None and not recorded.exists():
         return None
-    with open_source(source or Path(info["source"])) as opened:
+    with open_source(source or recorded) as opened:
         same = opened.fingerprint() == info["fingerprint"]
     return None if same else f"its source {info['source']} has changed"
 
@@ -134,9 +136,10 @@ def _agrees(made: object, asked: object) -> bool:
 
 def read_info(folder: Path) -> dict[str, Any]:
     """Return pack.json; ValueError where it is none."""
-    info = json.loads((folder / INFO).read_text(encoding="utf-8"))
-    if not isinstance(info, dict) or not info.keys() >= NEEDED:
-        raise ValueError(f"its {INFO} is not the record of a pack")
+    try:
+        info: dict[str, Any] = parse((folder / INFO).read_bytes(), _INFO)
+    except ValueError as error:
+        raise ValueError(f"its {INFO} {error}") from None
     return info
 
 
@@ -163,8 +166,3 @@ def _numbers(values: pd.Series) -> pd.Series:
         return values.replace("", pd.NA).astype("Int64")
     floats = [float(value) if value else None for value in values]  # Python's own parser: exact to the last bit
     return pd.Series(pd.array(floats, dtype="Float64"), index=values.index)
-
-
-def file_hash(path: Path) -> str:
-    """Return the sha256 (hex) of a small file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -34,7 +34,9 @@ def damaged(images: Mapped, slots: npt.NDArray[np.int64], checksums: npt.NDArray
     """
     status = _status(images)
     state = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
-    whole = _checked.setdefault(state, np.zeros(len(images), bool))
+    if state not in _checked:
+        _checked[state] = np.zeros(len(images), bool)
+    whole = _checked[state]
     slots, first = np.unique(slots, return_index=True)
     left = ~whole[slots]
     slots, checksums = slots[left], checksums[first][left]

@@ -102,7 +102,10 @@ def _faces(config: DictConfig, run: RunFolder) -> dict[str, Faces]:
     pack = pack_of(config)
     if pack.digest != run.keys["data"]:
         raise UserError(f"{config.data.pack} holds other faces than {run.identity} was trained on: prepare those again")
-    return faces_of(config, pack)
+    parts = faces_of(config, pack)
+    for faces in parts.values():
+        faces.check()
+    return parts
 
 
 def _images(trained: Trained, faces: Faces) -> list[torch.Tensor]:

@@ -15,7 +15,6 @@ import torch
 
 from agegender.cost.counts import Counts, count
 from agegender.cost.measurement import Measurement, read_all
-from agegender.spreadsheets import guard
 
 if TYPE_CHECKING:
     from agegender.experiments import Job
@@ -143,5 +142,5 @@ def to_csv(costs: Mapping[str, SystemCost]) -> str:
             made = each.facts["environment"]
             versions = " ".join(f"{name} {each.facts['versions'][name]}" for name in each.facts["versions"])
             origin = [f"{each.facts['turns']['drift']:.4f}", made["commit"], made["started"], versions]
-            writer.writerow([guard(system), *vars(setting).values(), *counts, *sizes, *times, latency["n"], *origin])
+            writer.writerow([system, *vars(setting).values(), *counts, *sizes, *times, latency["n"], *origin])
     return text.getvalue()

@@ -37,7 +37,7 @@ def _escape_markdown(text: str) -> str:
 
 def code(text: str) -> str:
     """Print a name in Markdown as code, where it has no sign that ends code or a cell."""
-    return f"`{text}`" if re.fullmatch(r"[\w.+-]+", text) else _escape_markdown(text)
+    return f"`{text}`" if re.fullmatch(r"[\w.+@-]+", text) else _escape_markdown(text)
 
 
 _LATEX_SIGNS = {sign: f"\\{sign}" for sign in "{}$&#_%"} | {

@@ -58,7 +58,8 @@ def draw_figures(table: Table) -> dict[str, tuple[str, Figure]]:
                 figures[f"confusion_{row.key}_{task}.png"] = (title, draw(row, task))
     for _, figure in figures.values():
         for text in figure.findobj(Text):
-            text.set_parse_math(False)
+            if "$" in text.get_text() and not text.get_text().startswith(r"$\mathdefault"):  # matplotlib's own numbers
+                text.set_parse_math(False)
     return figures
 
 

@@ -18,8 +18,8 @@ from agegender.report.words import change, mean, number, say_cell, told
 
 _MEANS_NOTES = (
     "Shares in percent, errors in the unit named: mean over the folds and, after ±, the sample standard deviation over "
-    "the folds (ddof 1). Bold: best mean of a complete column, where it is better than the majority row's; that it is "
-    "more than chance is not claimed.",
+    "the folds (ddof 1). Bold: best mean of a complete column, where it is better than the constant answer's, the last "
+    "row; this is not a significance claim.",
     "—: the system does not predict this. n: labelled test faces. 1-off: at most one group away; top-2: among the two "
     "most probable groups; balanced exact: mean recall of the groups. Age group and gender are as annotated.",
     "The majority row answers every face of a fold with the label most frequent among the fold's own test faces.",

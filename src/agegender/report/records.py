@@ -74,7 +74,7 @@ def _load(job: Job) -> Record:
 def _load_done(job: Job, run: RunFolder) -> Record:
     environment, logged = run.read("environment"), run.read("metrics")
     predictions = read_predictions(run.predictions)
-    if (folds := set(predictions["fold"])) != {job.fold}:
+    if (folds := sorted(map(int, predictions["fold"].unique()))) != [job.fold]:
         raise run.damaged("predictions.csv", f"holds faces of the folds {folds}, not of {job.fold}")
     try:
         values = metrics.evaluate(predictions, job.tasks)

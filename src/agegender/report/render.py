@@ -15,7 +15,6 @@ from agegender.report.grids import build_grids
 from agegender.report.records import Record
 from agegender.report.table import Row, Table, best_rows
 from agegender.report.words import number
-from agegender.spreadsheets import guard
 
 CSV_HEAD = ("system", "mode", "evaluation", "fold", "metric", "value", "sd", "low", "high", "n", "runs")
 
@@ -78,9 +77,9 @@ def to_csv(table: Table) -> str:
         for column in table.columns:
             if column.metric in row.cells:
                 lines = _csv_lines(table, column.metric, row.cells[column.metric])
-                writer.writerows([guard(row.system), row.mode, row.variant, *line] for line in lines)
+                writer.writerows([row.system, row.mode, row.variant, *line] for line in lines)
         for metric, found in row.differences.items():
-            name, end = [guard(row.system), row.mode, row.variant], [str(found.n), " ".join(found.runs)]
+            name, end = [row.system, row.mode, row.variant], [str(found.n), " ".join(found.runs)]
             mean, sd, pooled, low, high = map(_exactly, (found.mean, found.sd, found.pooled, found.low, found.high))
             writer.writerow([*name, "mean difference", metric, mean, sd, "", "", *end])
             writer.writerow([*name, "pooled difference", metric, pooled, "", low, high, *end])

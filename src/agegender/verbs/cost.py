@@ -103,7 +103,8 @@ def check_batch(faces: int, size: int) -> None:
     most = free_memory() // (2 * 3 * 4 * size**2)
     if faces > most:
         raise UserError(
-            f"runtime.batch_size={faces}: the free memory holds calls of {most} faces at most, choose fewer"
+            f"runtime.batch_size={faces}: half of the free memory holds {most} faces of {size} pixels: choose fewer "
+            "faces, or free some memory"
         )
 
 
