@@ -98,8 +98,8 @@ def test_what_cannot_be_measured_is_said_before_anything_is(desk: Path, packs: P
     pack = f"data.pack='{packs}'"
     mistakes = {
         "runtime.precision=int8": "agegender: precision=int8: torch eager has float32, bfloat16",
-        "runtime.threads=100000": "agegender: runtime.threads=100000: this machine has",
-        "runtime.batch_size=1000000000": "agegender: runtime.batch_size=1000000000: the free memory holds calls of",
+        "runtime.threads=100000": "agegender: runtime.threads=100000: this process may use",
+        "runtime.batch_size=1000000000": "agegender: runtime.batch_size=1000000000: half of the free memory holds",
         "runtime.threads=0": "agegender: runtime.threads=0 must be a whole number of at least 1",
         "runtime.precision=int3,int4": "agegender: precision=int3: torch eager has",
         "runtime.precision=int8,float16": "agegender: none of these runtimes has that precision",

@@ -20,6 +20,7 @@ from agegender.report.table import build_table
 from agegender.run_config import read_config
 from agegender.runs import LASTING, RunFolder
 from agegender.tracking import facts, mirror
+from agegender.tracking.sweeps import sweep_folder, write_sweep
 from agegender.tracking.target import Target, end_of, key_of
 from agegender.training.setup import set_up
 from agegender.training.sweep import Sweep
@@ -138,7 +139,7 @@ def test_a_finished_run_tells_that_a_file_is_gone(run: RunFolder) -> None:
     ("checksums", "said"),
     [
         (True, "predictions.csv is not the file that the run has left"),
-        (False, "metrics.json tells age_exact 0.25, and"),
+        (False, "metrics.json says age_exact is 0.25, where"),
     ],
 )
 def test_forged_answers_are_not_reported(tmp_path: Path, checksums: bool, said: str) -> None:
@@ -178,11 +179,16 @@ def test_track_sends_the_others(target: Target, tmp_path: Path, caplog: pytest.L
     folders[1].write_text("config.yaml", folders[1].config.read_text().replace("quick", "thorough"))
     forget_checksums(folders[1])
     folders[2].write_text("mlflow.json", "[]")
+    sweep = sweep_folder(tmp_path, "a sweep")
+    shown = {"title": "a", "tags": {}, "description": "", "metrics": {}, "status": "FINISHED"}
+    write_sweep(sweep, runs={folder.identity: [] for folder in folders}, **shown)
+    sweep.write_text("mlflow.json", "[]")
     with pytest.raises(UserError, match=r"^3 of 4 run folders are damaged and were not sent; the others were$"):
         mirror.track(target, folders)
     for folder, name in zip(folders, ("predictions.csv", "config.yaml", "mlflow.json"), strict=False):
         (line,) = (line for line in caplog.messages if str(folder.path) in line)
         assert f"{folder.path / name} " in line
+    assert any(f"{sweep.path / 'mlflow.json'} " in line for line in caplog.messages)
     assert server_run(target, folders[3]).info.status == "FINISHED"
 
 

@@ -144,7 +144,7 @@ DAMAGE = {
     shrink_array: r"faces.npy is uint8 \(9, 24, 24, 3\)",
     lambda root: (root / "pack/manifest.csv").unlink(): "damaged .*manifest.csv",
     lambda root: (root / "pack/pack.json").write_text("{"): "damaged",
-    lambda root: (root / "pack/pack.json").write_text("[1]"): "damaged .*pack.json has no keys with values",
+    lambda root: (root / "pack/pack.json").write_text("[1]"): "damaged .*pack.json is not an object with keys",
     lambda root: (root / "pack/pack.json").write_text("{}"): "damaged .*pack.json lacks 'source'",
     lambda root: os.truncate(root / "pack/faces.npy", 0): "damaged .*faces.npy is empty or no array",
     cut_header: "damaged .*faces.npy is empty or no array",

@@ -8,6 +8,8 @@ import pytest
 from hydra import compose
 from omegaconf import OmegaConf
 
+from agegender.errors import UserError
+from agegender.overrides import read_words
 from agegender.runs import RunFolder
 from agegender.tracking.target import Target, find_target, keep_password_in_memory, without_password
 from agegender.training.setup import set_up, tracking_target
@@ -69,3 +71,10 @@ def test_an_address_without_a_password_stays_where_it_is(monkeypatch: pytest.Mon
     keep_password_in_memory(config)
     assert (config.tracking.uri, config.hydra.overrides.task) == (target.uri, words)
     assert "MLFLOW_TRACKING_URI" not in os.environ
+
+
+@pytest.mark.parametrize("value", ["http://me:se,cret@host", "http://me:se(cret@host", "http://me:se cret@host,b"])
+def test_an_address_that_hydra_would_split_is_refused_without_its_password(value: str) -> None:
+    with pytest.raises(UserError, match=r"tracking\.uri .*quote it") as error:
+        read_words(["-m", f"tracking.uri={value}"])
+    assert "cret" not in str(error.value)

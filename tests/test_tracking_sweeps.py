@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -10,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from agegender.experiments import list_jobs
 from agegender.settings import config_folder
+from agegender.tracking.sweeps import kept_under_way, sweep_folder, under_way, write_sweep
 from agegender.tracking.target import Target
 from agegender.training.sweep_run import earlier_jobs, sweep_name, swept_values, whole_sweep
 from commands import PROCESSES, _command, agegender
@@ -60,6 +62,22 @@ def test_the_runs_of_earlier_commands_stay_in_the_table(hydra: None, overrides: 
     jobs = list_jobs(overrides(*SHORT, "fold=1,2"), None)
     runs = {job.identity: list(job.overrides) for job in [*before, *jobs]} | {"gone": ["data=utkface"]}
     assert [job.fold for job in earlier_jobs(runs, jobs)] == [0]
+
+
+def test_commands_on_one_sweep_at_a_time_lose_none_of_its_runs(tmp_path: Path) -> None:
+    folder = sweep_folder(tmp_path, "a sweep")
+    shown = {"title": "a", "tags": {}, "description": "", "metrics": {}, "status": "RUNNING"}
+    write_sweep(folder, **shown)
+
+    def write(number: int) -> None:
+        write_sweep(folder, runs={f"run {number}": [f"fold={number}"]})
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, range(40)))
+    assert len(folder.read("sweep")["runs"]) == 40
+    with kept_under_way(folder):
+        assert under_way(folder)
+    assert not under_way(folder)
 
 
 def _swept(words: list[str], cwd: Path, output: Path, killed: int | None) -> None:

@@ -92,7 +92,7 @@ def run(verb: str, overrides: Sequence[str]) -> None:
         if verb in ONE_JOB or (verb == "train" and not SWEEP.isdisjoint(words)):
             words = gathered(words)
         sys.argv[1:] = words
-        with disk_explained("a file of this command"):
+        with disk_explained():
             module.main()
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(one_sentence(error)) from None

@@ -63,7 +63,8 @@ def exit_on_user_error(active: bool = True) -> Iterator[None]:
 def disk_explained(place: Path | str | None = None) -> Iterator[None]:
     """Raise a UserError for what a disk refuses, about the file that the error names or else about this place.
 
-    Without a place, errors that may be the suite's own, such as a file that is not there, are left as they are.
+    Without a place, errors that may be the suite's own, such as a file that is not there, are left as they are, and
+    those that name no file.
     """
     try:
         yield
@@ -86,11 +87,15 @@ def closed_output() -> Iterator[None]:
             yield
         finally:
             sys.stdout.flush()
-    except BrokenPipeError:
-        if not _is_unread(sys.stdout.fileno()):
-            raise  # another pipe broke
+    except OSError as error:
+        unread = isinstance(error, BrokenPipeError) and _is_unread(sys.stdout.fileno())
+        if not unread and (error.errno not in FULL or error.filename is not None):
+            raise  # it is not about the output
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains once more at its end
-        raise SystemExit(141) from None  # what a shell reports of a program that SIGPIPE ended
+        if unread:
+            raise SystemExit(141) from None  # what a shell reports of a program that SIGPIPE ended
+        print(f"agegender: the output could not be written ({error.strerror}): make room for it", file=sys.stderr)
+        raise SystemExit(2) from None
 
 
 def _is_unread(pipe: int) -> bool:

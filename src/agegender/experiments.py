@@ -106,7 +106,7 @@ def _check_sweep(override: Override, loader: ConfigLoader | None) -> None:
     for source in loader.get_sources() if loader else ():
         for file in (f"{override.key_or_group}/{choice}" for choice in choices):
             if source.is_config(file) and OmegaConf.select(source.load_config(file).config, "hydra.sweeper.params"):
-                raise UserError(f"{word}: {file} says itself what is swept, so run the command for each one alone")
+                raise UserError(f"{word}: {file} has a sweep of its own: run the command once for each")
 
 
 def composed(verb: str, words: Sequence[str]) -> DictConfig:

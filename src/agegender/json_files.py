@@ -32,7 +32,7 @@ def flaw(value: Any, shape: Shape, place: str = "") -> str:
         fits = any(_is(value, kind) for kind in get_args(shape) or (shape,))
         return "" if fits else f"has no usable value of '{place}'"
     if not isinstance(value, dict):
-        return f"has no keys with values in '{place}'" if place else "has no keys with values"
+        return f"has no object with keys in '{place}'" if place else "is not an object with keys"
     inside, others = f"{place}." if place else "", dict(value)
     for key, kind in shape.items():
         if not isinstance(key, str):

@@ -13,6 +13,7 @@ from agegender.kinds import kind_of
 from agegender.settings import config_folder
 
 TAKE_A_WORD = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp", "--package", "-p")
+SECRET = ("tracking.uri",)  # may hold a password: no message repeats its value
 # The groups that experiments sweep. Hydra composes a sweep once without what is swept, so that a setting which only
 # these choices have would be none there.
 OF_THE_JOBS = ("data", "evaluation", "protocol", "recipe", "system", "transfer")
@@ -60,9 +61,14 @@ def _read(word: str) -> str:
         override = OverridesParser.create().parse_override(word)
     except HydraException:
         key, value = word.split("=", 1)
+        if key.lstrip("+") in SECRET:
+            raise UserError(f"{key} cannot be read: quote it twice, as in '{key}=\"...\"'") from None
         quoted = shlex.quote(f"{key}={QuotedString(value, Quote.double).with_quotes()}")
         raise UserError(f"{word} cannot be read: quote a value with special signs twice, {quoted}") from None
     _check_choice(override)
+    if override.is_sweep_override() and override.key_or_group in SECRET:
+        key = override.key_or_group
+        raise UserError(f"{key} names several values: all runs go to one server, so quote it, '{key}=\"...\"'")
     kind = kind_of(override.key_or_group)
     if kind is not None and kind.text and isinstance(override.value(), bool | int | float | list | dict):
         typed = QuotedString(word.split("=", 1)[1], Quote.single)

@@ -4,11 +4,12 @@ import fcntl
 import hashlib
 import json
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from agegender.errors import Damaged, UserError
 from agegender.json_files import Shape, parse
@@ -42,6 +43,9 @@ LASTING = (
     *("config.yaml", "environment.json", "identity.json", "metrics.json", "predictions.csv"),
     *("transfer.json", "weights.json"),
 )
+
+
+ASKING_SECONDS = 0.2  # for which a process may hold a folder that only asks whether another one does
 
 
 @dataclass(frozen=True)
@@ -91,10 +95,11 @@ class RunFolder:
         """Keep other processes out of the folder; UserError when one is training this run."""
         self.path.mkdir(parents=True, exist_ok=True)
         with (self.path / "lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise UserError(f"{self.path} is being trained by another process: wait for it, or stop it") from None
+            end = time.monotonic() + ASKING_SECONDS
+            while not _locked(lock):
+                if time.monotonic() > end:
+                    raise UserError(f"{self.path} is being trained by another process: wait for it, or stop it")
+                time.sleep(ASKING_SECONDS / 10)
             yield
 
     @property
@@ -196,6 +201,14 @@ class RunFolder:
         """Drop what a finished run does not need, also where it was killed before it could."""
         (self.path / "failed.json").unlink(missing_ok=True)
         shutil.rmtree(self.checkpoints, ignore_errors=True)
+
+
+def _locked(lock: IO[str]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def write_whole(file: Path, content: bytes | memoryview) -> None:

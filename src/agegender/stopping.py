@@ -88,8 +88,8 @@ def signals_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         for number, handler in handlers.items():
             signal.signal(number, handler)
-    if held:
-        signal.raise_signal(held[0])
+        if held:
+            signal.raise_signal(held[0])
 
 
 def end_with(parent: int) -> None:

@@ -17,6 +17,7 @@ from agegender.cost.latency import Calls, Latency, summarize
 from agegender.environment import describe_environment
 from agegender.errors import Damaged
 from agegender.json_files import Shape, parse
+from agegender.runs import write_whole
 from agegender.runtimes import RUNTIMES
 
 log = logging.getLogger(__name__)
@@ -120,9 +121,7 @@ def write(folder: Path, subject: Subject, facts: Mapping[str, Any], calls: Calls
     for stale in ("cost.json", "mlflow.json"):  # of an earlier measurement, which these calls are not of
         (folder / stale).unlink(missing_ok=True)
     (folder / "calls.csv").write_text("nanoseconds\n" + "\n".join(map(str, calls)) + "\n", encoding="utf-8")
-    partial = folder / "cost.json.partial"
-    partial.write_text(json.dumps({"subject": vars(subject), **facts}, indent=2) + "\n", encoding="utf-8")
-    partial.replace(folder / "cost.json")
+    write_whole(folder / "cost.json", (json.dumps({"subject": vars(subject), **facts}, indent=2) + "\n").encode())
 
 
 def read(folder: Path) -> Measurement | None:

@@ -103,4 +103,6 @@ def _check_agree(run: RunFolder, values: Mapping[str, float], logged: Mapping[st
     for name, value in values.items():
         told = logged.get(f"test/{name}", None if name.endswith("_n") else value)
         if not isinstance(told, int | float) or not np.isclose(told, value, rtol=1e-6, atol=1e-9, equal_nan=True):
-            raise run.damaged("metrics.json", f"tells {name} {told}, and the run's predictions.csv gives {value:.6g}")
+            raise run.damaged(
+                "metrics.json", f"says {name} is {told}, where the run's predictions.csv gives {value:.6g}"
+            )

@@ -17,6 +17,7 @@ from agegender.report.published import read_published
 from agegender.report.records import Record
 from agegender.report.render import to_csv, to_latex, to_markdown
 from agegender.report.table import Table, build_table
+from agegender.runs import write_whole
 
 
 def write_report(
@@ -46,11 +47,8 @@ def write_report(
         **_cost_files(table),
         **{f"figures/{name}": _png(figure) for name, (_, figure) in figures.items()},
     }
-    (folder / "figures").mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
-        partial = folder / f"{name}.partial"
-        partial.write_bytes(content)
-        partial.replace(folder / name)
+        write_whole(folder / name, content)
     return [folder / name for name in files]
 
 

@@ -1,8 +1,8 @@
 """Mirror run folders to an MLflow server, while they grow or later.
 
 The run folder is the truth. `mirror` sends what the server does not have yet: `follow` calls it during training,
-`track` afterwards. A folder draws a key for itself before a server first hears of it: its run is found by that, and
-what of it is there, and whether its end is, the server is asked.
+`track` afterwards. Each run folder gets a random key, stored as a tag, by which its MLflow run is found. What has been
+sent already is read from the server.
 """
 
 from __future__ import annotations
@@ -87,9 +87,7 @@ def announce(target: Target, folder: RunFolder, *, parent: str, name: str) -> No
 
 
 @contextmanager
-def follow(
-    target: Target, folder: RunFolder, *, parent: str | None = None, system_metrics: bool = True
-) -> Iterator[Callable[[], None]]:
+def follow(target: Target, folder: RunFolder, *, system_metrics: bool = True) -> Iterator[Callable[[], None]]:
     """Mirror a run while it trains: yields a function that sends what is new; leaving the block sends the rest.
 
     Set the done mark or write failed.json inside the block: a run left with neither is shown as KILLED until resumed.
@@ -111,7 +109,7 @@ def follow(
     def send() -> None:
         nonlocal there, watched
         if not trouble:
-            there = attempt(lambda: mirror(target, folder, parent=parent, there=there)) or there
+            there = attempt(lambda: mirror(target, folder, there=there)) or there
         # After the first point of the curve: MLflow's compare page opens with the metric that came first.
         if there and not watched and not trouble:
             watched = True
@@ -119,14 +117,14 @@ def follow(
 
     def start() -> None:
         with one_at_a_time(folder.path / "mlflow.json"):
-            _open(target, folder, parent)  # and no more: a resumed run drops lines of its history before it goes on
+            _open(target, folder)  # and no more: a resumed run drops lines of its history before it goes on
 
     try:
         with mlflow_settings(**IMPATIENT), ExitStack() as stack:
             attempt(start)
             yield send
     finally:
-        attempt(lambda: _leave(target, folder, parent, there))
+        attempt(lambda: _leave(target, folder, there))
 
 
 def track(target: Target, folders: Iterable[RunFolder]) -> Tracked:
@@ -140,8 +138,12 @@ def track(target: Target, folders: Iterable[RunFolder]) -> Tracked:
     already = finished = damaged = 0
     parents, waiting = dict[str, str](), set[str]()
     for sweep in sweeps_beside(folders):
-        with _named(target, sweep):
-            parent, runs = send_sweep(target, sweep), sweep.read("sweep")["runs"]
+        try:
+            with _named(target, sweep):
+                parent, runs = send_sweep(target, sweep), sweep.read("sweep")["runs"]
+        except Damaged as error:
+            log.error("not sent: %s", error)
+            continue
         parents |= dict.fromkeys(runs, parent)
         waiting |= set(runs) if under_way(sweep) else set()
     for folder in folders:
@@ -180,7 +182,7 @@ def show_stopped(target: Target, folder: RunFolder) -> None:
         terminate(client, run.info.run_id, "KILLED")
 
 
-def _open(target: Target, folder: RunFolder, parent: str | None, name: str | None = None) -> Run:
+def _open(target: Target, folder: RunFolder, parent: str | None = None, name: str | None = None) -> Run:
     """Find the run of a folder on the server or create it; one that has yet to end is shown as running."""
     client = connect(target.uri)
     run = find_run(client, target, folder)
@@ -197,9 +199,9 @@ def _open(target: Target, folder: RunFolder, parent: str | None, name: str | Non
     return run
 
 
-def _leave(target: Target, folder: RunFolder, parent: str | None, there: Steps | None) -> None:
+def _leave(target: Target, folder: RunFolder, there: Steps | None) -> None:
     answers(target)
-    mirror(target, folder, parent=parent, there=there)
+    mirror(target, folder, there=there)
     if not end_of(folder):
         terminate(connect(target.uri), target.run_of(folder), "KILLED")
 

@@ -1,4 +1,4 @@
-"""What an MLflow server is asked and told. The only module that imports mlflow, and lazily; errors are MLflow's own."""
+"""Requests to an MLflow server. Only this file and `database.py` import mlflow, lazily; errors are MLflow's own."""
 
 from __future__ import annotations
 

@@ -49,8 +49,9 @@ def write_sweep(folder: RunFolder, *, runs: Mapping[str, Sequence[str]] | None =
 
     `runs`: identities and overrides, beside those that the sweep, perhaps narrowed otherwise, had before.
     """
-    before = folder.read("sweep")
-    folder.write("sweep", {**before, **what, "runs": {**before.get("runs", {}), **(runs or {})}})
+    with one_at_a_time(folder.path / "sweep.json"):
+        before = folder.read("sweep")
+        folder.write("sweep", {**before, **what, "runs": {**before.get("runs", {}), **(runs or {})}})
 
 
 @contextmanager
@@ -64,7 +65,8 @@ def kept_under_way(folder: RunFolder) -> Iterator[None]:
 
 def under_way(folder: RunFolder) -> bool:
     """Tell whether a process is on the sweep."""
-    with (folder.path / "lock").open("w") as lock:
+    # One asks at a time: to ask is to take the lock, and two would take each other for such a process.
+    with one_at_a_time(folder.path / "lock"), (folder.path / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -35,7 +35,7 @@ class Checkpoints(Callback):
         trainer.save_checkpoint(checkpoints / f"step={step}.ckpt", weights_only=False)
         if self.select == "best" and best_step(read_history(self.folder.history)) == step:
             trainer.save_checkpoint(checkpoints / BEST, weights_only=True)
-        for old in sorted(states := states_in(checkpoints))[:-2]:  # two, so that one can be damaged
+        for old in sorted(states := states_in(checkpoints))[:-2]:  # two, in case one is damaged
             states[old].unlink()
 
 

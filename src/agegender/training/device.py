@@ -66,9 +66,9 @@ def check_device(config: DictConfig) -> None:
 
 
 def check_threads(name: str, threads: int | None) -> None:
-    """Refuse more threads than the machine has cores: they would wait for each other."""
-    if threads is not None and threads > (cores := os.cpu_count() or 1):
-        raise UserError(f"{name}={threads}: this machine has {cores} cores, choose {name}={cores} or fewer")
+    """Refuse more threads than there are cores for this process: they would wait for each other."""
+    if threads is not None and threads > (cores := joblib.cpu_count()):
+        raise UserError(f"{name}={threads}: this process may use {cores} cores, choose {name}={cores} or fewer")
 
 
 def decide(config: DictConfig, pixels: float, *, at_once: int = 1) -> None:

@@ -15,7 +15,7 @@ from safetensors.torch import save
 
 from agegender.data.batches import EvaluationBatches, Faces, TrainingBatches, loader
 from agegender.data.pack import Pack
-from agegender.errors import UserError
+from agegender.errors import Damaged, UserError
 from agegender.history import forget_after, selected_validation
 from agegender.metrics import evaluate
 from agegender.models.network import Network, create_model
@@ -93,9 +93,14 @@ def trained_twin(config: DictConfig, folder: RunFolder) -> RunFolder | None:
     """
     keys = folder.keys | {"evaluation": vars(get_mode(config.mode).evaluation)}
     twin = RunFolder(folder.path.parent / identity(config.system.name, keys))
-    code = [tuple(run.read("environment").get(name) for name in ("commit", "dirty")) for run in (twin, folder)]
-    lends = twin != folder and twin.state == "done" and twin.weights.exists() and code[0] == code[1]
-    return twin if lends else None
+    if twin == folder or twin.state != "done" or not twin.weights.exists():
+        return None
+    try:
+        code = [tuple(run.read("environment").get(name) for name in ("commit", "dirty")) for run in (twin, folder)]
+    except Damaged as error:
+        log.warning("%s trains weights of its own: %s", folder.identity, error)
+        return None
+    return twin if code[0] == code[1] else None
 
 
 def build_network(config: DictConfig) -> Network:

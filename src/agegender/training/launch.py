@@ -64,13 +64,14 @@ def launch(
         for number, overrides in enumerate(jobs, first):
             if not idle:
                 collect()
-            process = idle.pop()
+            process = idle[-1]
             try:
                 future = process.submit(_job, number, overrides, *shared)
             except BrokenProcessPool:  # it died after its last job
-                process = _process(at_once)
+                process = idle[-1] = _process(at_once)
                 future = process.submit(_job, number, overrides, *shared)
             busy[future] = process, overrides
+            idle.pop()  # only now, so that a signal in between finds the process in one of the two
         while busy:
             while idle:
                 idle.pop().shutdown()  # its memory is of use to the others

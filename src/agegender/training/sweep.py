@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from agegender.errors import Damaged, disk_explained, exit_on_user_error
+from agegender.errors import Damaged, UserError, disk_explained, exit_on_user_error
 from agegender.runs import RunFolder
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _announced: list[Shown] = []  # the sweep that this process has in MLflow and ha
 
 
 class Shown(NamedTuple):
-    """A sweep in MLflow: its folder, the jobs of the command, and all jobs that its table shows."""
+    """A sweep in MLflow: its folder, the jobs of the command, and all jobs of the experiment that it belongs to."""
 
     target: Target
     folder: RunFolder
@@ -100,7 +100,7 @@ def _announce(config: DictConfig, jobs: list[Job], params: Mapping[str, str]) ->
     from agegender.tracking.mirror import adopt, announce
     from agegender.tracking.server import check_server, explained
     from agegender.training.setup import set_up, tracking_target
-    from agegender.training.sweep_run import earlier_jobs, sweep_facts, sweep_name, swept_values, whole_sweep
+    from agegender.training.sweep_run import sweep_facts, sweep_name, swept_values, whole_sweep
 
     target = tracking_target(config)
     if target is None:
@@ -110,14 +110,17 @@ def _announce(config: DictConfig, jobs: list[Job], params: Mapping[str, str]) ->
     whole = whole_sweep(config, jobs, params)
     folder = sweeps.sweep_folder(Path(config.paths.runs), sweep_name(experiment, whole))
     runs = {**folder.read("sweep").get("runs", {}), **{job.identity: job.overrides for job in jobs}}
-    shown = Shown(target, folder, jobs, [*whole, *earlier_jobs(runs, whole)], ExitStack())
+    shown = Shown(target, folder, jobs, whole, ExitStack())
     shown.under_way.enter_context(sweeps.kept_under_way(folder))
     facts = sweep_facts(experiment, jobs[0].config, list(config.hydra.overrides.task))
     sweeps.write_sweep(folder, runs=runs, **facts)
     _announced.append(shown)
     for job in jobs:
-        if RunFolder(job.run).state == "missing":
-            set_up(RunFolder(job.run), job.config, job.keys)
+        run = RunFolder(job.run)
+        if run.state == "missing":
+            with suppress(UserError), run.claimed():  # unless another process has just begun it
+                if run.state == "missing":
+                    set_up(run, job.config, job.keys)
     with explained(target):
         parent = sweeps.send_sweep(target, folder)
         for job, values in zip(jobs, swept_values(jobs), strict=True):
@@ -127,7 +130,8 @@ def _announce(config: DictConfig, jobs: list[Job], params: Mapping[str, str]) ->
             except Damaged as error:
                 log.error("not shown in MLflow: %s", error)
         for identity in runs.keys() - {job.identity for job in jobs}:  # of earlier commands
-            adopt(target, RunFolder(Path(config.paths.runs) / identity), parent)
+            with suppress(Damaged):
+                adopt(target, RunFolder(Path(config.paths.runs) / identity), parent)
 
 
 def _conclude(status: str) -> None:
@@ -138,19 +142,26 @@ def _conclude(status: str) -> None:
     from agegender.tracking.mirror import show_stopped
     from agegender.tracking.server import answers
     from agegender.tracking.target import reason
-    from agegender.training.sweep_run import table_of
+    from agegender.training.sweep_run import earlier_jobs, table_of
 
     shown = _announced.pop()
     shown.under_way.close()
     try:
+        runs = shown.folder.read("sweep")["runs"]
+        others = [RunFolder(shown.folder.path.parent.parent / run) for run in runs]  # of every command of this sweep
+        if status == "FINISHED" and any(run.state == "failed" for run in others):
+            status = "FAILED"
         # Another process that is on the same sweep ends it.
         sweeps.write_sweep(shown.folder, status="RUNNING" if sweeps.under_way(shown.folder) else status)
-        text, means = table_of(shown.whole)
+        # Another command may have added runs. Outside of Hydra, as after a signal, theirs cannot be listed.
+        added = [] if status == "KILLED" else earlier_jobs(runs, shown.whole)
+        text, means = table_of([*shown.whole, *added])
         sweeps.write_sweep(shown.folder, description=text, metrics=means)
         answers(shown.target)
         sweeps.send_sweep(shown.target, shown.folder)
         for job in shown.jobs:
-            show_stopped(shown.target, RunFolder(job.run))
+            with suppress(Damaged):
+                show_stopped(shown.target, RunFolder(job.run))
     except Exception as error:  # the server may have gone; the runs are done all the same
         later = "send it later with `agegender track`"
         log.warning("the sweep's own run in MLflow could not be ended (%s): %s", reason(error), later)

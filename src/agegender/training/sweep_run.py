@@ -62,7 +62,10 @@ def whole_sweep(config: DictConfig, jobs: list[Job], params: Mapping[str, str]) 
         return jobs
     rows = {"system", "fold"} | ({"evaluation", "validation", "seed", "transfer", "training_share"} & params.keys())
     words = [word for word in config.hydra.overrides.task if word.split("=", 1)[0] not in rows]
-    return list_jobs(words, params) if len(expand(words, params)) > len(jobs) else jobs
+    try:
+        return list_jobs(words, params) if len(expand(words, params)) > len(jobs) else jobs
+    except UserError:  # what the command says does not fit the others: its runs are a sweep of their own
+        return jobs
 
 
 def earlier_jobs(runs: Mapping[str, list[str]], jobs: list[Job]) -> list[Job]:

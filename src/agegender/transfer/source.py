@@ -106,7 +106,7 @@ def _wanted(config: DictConfig) -> str:
 
 
 def _fits(run: RunFolder, config: DictConfig, data_digest: str) -> bool:
-    """Whether a finished run is of the data, fold and seed that are wanted; a damaged one is named, and is not."""
+    """Whether a finished run is of the wanted data, fold and seed; a damaged run is logged and does not match."""
     wanted = {"data": data_digest, "fold": config.fold, "seed": config.seed}
     if config.half is not None:
         wanted["half"] = 1 - config.half

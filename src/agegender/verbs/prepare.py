@@ -67,7 +67,7 @@ def prepare(config: DictConfig) -> None:
 
 def taken(images: "pd.Series[str]", source: Path, label_files: Collection[str]) -> str:
     """Say which folder of the source was read, and which label files outside it: settings may leave that open."""
-    folder = os.path.commonprefix(images.tolist()).rpartition("/")[0]  # noqa: RUF071 (cut at a stroke)
+    folder = os.path.commonprefix(images.tolist()).rpartition("/")[0]  # noqa: RUF071 (cut at a slash)
     labels = f", labels in {min(label_files)}" if label_files else ""
     others = f" and {len(label_files) - 1} other files" if len(label_files) > 1 else ""
     return f"{len(images):,} faces in {source / folder}{labels}{others}"

@@ -81,6 +81,9 @@ def train(config: DictConfig, sweeping: bool = False) -> None:
         check_server(target)
     at_once = runs_at_once(HydraConfig.get().launcher) if sweeping else 1
     with disk_explained(folder.path), folder.claimed(), logging_to(folder), gpu_claimed(config):
+        if folder.state == "done":
+            log.info("%s is done: another process has just finished it", folder.identity)
+            return
         decide(config, pack.images.nbytes * config.protocol.get("fraction", 1.0), at_once=at_once)
         set_process(config)
         log.info("%s: started", folder.identity)
@@ -95,7 +98,7 @@ def train(config: DictConfig, sweeping: bool = False) -> None:
 
 
 def fit_or_record(config: DictConfig, pack: "Pack", folder: RunFolder, mirror: Callable[[], None] | None) -> None:
-    """Train; an error is left in the run folder before it goes on its way."""
+    """Train; an error is recorded in failed.json and raised again."""
     import torch
 
     from agegender.training.fit import fit
