@@ -10,8 +10,8 @@ ELSEWHERE := $(if $(findstring %,$(CURDIR)),$(HOME)/.cache/agegender-bench/venv-
 # Rebuilt when what it is made from changes.
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 14) else "Python %d.%d is not supported: run make PYTHON=python3.12 (3.11 to 3.13)" % v)'
-	test -z '$(ELSEWHERE)' || { mkdir -p '$(ELSEWHERE)' && ln -sfn '$(ELSEWHERE)' $(VENV); }
-	test -x $(BIN)/python || $(PYTHON) -m venv '$(or $(ELSEWHERE),$(VENV))'
+	@test -z '$(ELSEWHERE)' || { mkdir -p '$(ELSEWHERE)' && ln -sfn '$(ELSEWHERE)' $(VENV); }
+	@test -x $(BIN)/python || $(PYTHON) -m venv '$(or $(ELSEWHERE),$(VENV))'
 	$(BIN)/pip install --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 

@@ -1,5 +1,6 @@
 """A label file that lies outside the source of the images: after an edit the pack made from it is stale."""
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -115,6 +116,11 @@ def test_a_run_on_labels_edited_since_is_refused_and_made_possible_again(tmp_pat
     config = compose("train", overrides=[*words, *here])
     with pytest.raises(UserError, match=r"stale, its label file .*faces.csv has changed: make it again with: agegend"):
         train(config)
+    open_again = compose("train", overrides=["data=csv", "data.size=64", f"paths.data='{tmp_path}/data'", *here])
+    with pytest.raises(
+        UserError, match=rf"data.source={re.escape(str(images))} data.settings.table={re.escape(str(root))}"
+    ):
+        train(open_again)
     table(root, lines, header)
     manifest = (tmp_path / "data/packs/csv-64/manifest.csv").read_bytes()
     prepare(compose("prepare", overrides=[*words, "workers=1"]))

@@ -34,9 +34,9 @@ def test_labels_that_a_head_can_learn_from_pass() -> None:
         (
             faces([20, 116, 101]),
             {},
-            "1.jpg has age_years 116.0, outside 0 to 100, and so have 1 more: correct the labels",
+            "2 faces have age_years outside 0 to 100, such as 1.jpg with 116.0: correct the labels",
         ),
-        (faces([20, -1]), {}, "1.jpg has age_years -1.0, outside 0 to 100"),
+        (faces([20, -1]), {}, "1 faces have age_years outside 0 to 100, such as 1.jpg with -1.0"),
         (faces([None, None]), {}, "has no annotated age in its column 'age_years', which the head age_years"),
         (faces([20])[["image"]], {}, "has no annotated age in its column 'age_years'"),
         (

@@ -205,12 +205,21 @@ def other_test_set(config: DictConfig) -> DictConfig | None:
 
 
 def prepare_command(config: DictConfig) -> str:
-    """The command that builds the pack this configuration reads, to be shown when there is none or it is stale."""
+    """The command that builds the pack this configuration reads, to be shown when there is none or it is stale.
+
+    What the configuration leaves open is taken from the pack that is there.
+    """
+    from agegender.data.pack import recorded  # brings pandas, which `--help` need not wait for
+
     data = plain(config.data)
+    made = recorded(Path(data["pack"]))
     words = [f"data={data['name']}"]
     if data["source"] or "generate" not in data:
-        words.append(f"data.source={data['source'] or '/path/to/it'}")
-    words += [f"data.settings.{key}={value}" for key, value in data["settings"].items() if value not in (None, "auto")]
+        words.append(f"data.source={data['source'] or made.get('source', '/path/to/it')}")
+    settings = {
+        key: made.get("settings", {}).get(key) if value is None else value for key, value in data["settings"].items()
+    }
+    words += [f"data.settings.{key}={value}" for key, value in settings.items() if value not in (None, "auto")]
     if data["size"] != 256:
         words.append(f"data.size={data['size']}")
     if data["allow_missing"]:

@@ -143,6 +143,14 @@ def read_info(folder: Path) -> dict[str, Any]:
     return info
 
 
+def recorded(folder: Path) -> dict[str, Any]:
+    """Return pack.json; nothing where there is none that can be read."""
+    try:
+        return read_info(folder)
+    except (OSError, ValueError):
+        return {}
+
+
 def map_images(folder: Path) -> Mapped:
     """Map faces.npy, read-only; ValueError where its first bytes or its length are not those of an array."""
     try:

@@ -34,8 +34,8 @@ def _refuse_outside(faces: pd.DataFrame, task: Task, place: str) -> None:
     if len(outside):
         face = outside.iloc[0]
         raise UserError(
-            f"{place}: {face['image']} has {task.column} {face[task.column]}, outside {low:g} to {high:g}, and so have "
-            f"{len(outside) - 1} more: correct the labels, or choose a protocol that leaves such faces out"
+            f"{place}: {len(outside)} faces have {task.column} outside {low:g} to {high:g}, such as {face['image']} "
+            f"with {face[task.column]}: correct the labels, or choose a protocol that leaves such faces out"
         )
 
 
