@@ -104,6 +104,7 @@ def test_weights_are_found_beside_or_missed_in_one_sentence(run: Run, tmp_path: 
     with pytest.raises(UserError, match="copy its folder beside it"):
         load(alone)
     (alone.path / "weights.json").unlink()
+    alone.finish()
     with pytest.raises(UserError, match="holds no weights: copy"):
         load(alone)
     (alone.path / "done").unlink()
