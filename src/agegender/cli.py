@@ -82,6 +82,8 @@ def run(verb: str, overrides: Sequence[str]) -> None:
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
+    if verb == "train":  # read when torch is loaded: threads that wait by spinning slow each other on a shared machine
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     module = import_module(f"agegender.verbs.{verb}")
     try:
         from agegender.overrides import gathered, read_words
