@@ -52,7 +52,7 @@ def test_each_file_that_finds_no_room_is_one_sentence_and_the_run_goes_on_later(
     assert "failed.json cannot be written" in caplog.text
     folder.log.unlink()
     folder.log.symlink_to(FULL)
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.INFO, "agegender.verbs.train"):
         train(config)
     assert folder.state == "done"
     assert caplog.text.count("train.log is written no further") == 1
