@@ -58,8 +58,8 @@ class Cost:
 
 def make_copy(work: Path, folds: Path, faces: int | None) -> list[Path]:
     """Write Adience's folder below `work`, leaving the files that are there; return its images, `faces` at most."""
-    from agegender.data.readers.adience import read_adience  # here, so that the processes that are started do without
-    from agegender.verbs.prepare import draw
+    from agegender.commands.prepare import draw
+    from agegender.datasets.adience import read_adience  # here, so that the processes that are started do without
 
     drawn = sorted(Path(draw(str(work / "drawn"), **DRAWN)).rglob("*.jpg"))
     names = read_adience(folds, variant="aligned")["image"].drop_duplicates()
@@ -157,7 +157,7 @@ def line(what: str, images: int, cost: Cost, folder: Path) -> str:
 
 def describe(images: list[Path]) -> str:
     """Say in two sentences what was measured, and on what."""
-    from agegender.environment import describe_environment
+    from agegender.runs.environment import describe_environment
 
     facts: Any = describe_environment()
     sizes = np.array([image.stat().st_size for image in images]) / 1000

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from agegender.data.source import open_source
+from agegender.datasets.source import open_source
 
 if TYPE_CHECKING:
     from agegender.data.batches import Faces

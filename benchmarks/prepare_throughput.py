@@ -21,7 +21,7 @@ from pathlib import Path
 
 from agegender.data.fill import CHUNK
 from agegender.data.images import decode
-from agegender.data.source import Source, open_source
+from agegender.datasets.source import Source, open_source
 from faces import UTKFACE, image_names, make_pack, source_or_noise
 from ratios import print_ratio, take_turns
 

@@ -21,16 +21,16 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
+from agegender.commands.prepare import prepare
+from agegender.config.settings import config_folder, identity_keys, pack_of, plain, run_folder, tasks_of
 from agegender.data.pack import Pack
 from agegender.metrics import evaluate
-from agegender.settings import config_folder, identity_keys, pack_of, plain, run_folder, tasks_of
 from agegender.training.device import decide, set_process
-from agegender.training.evaluate import predict
 from agegender.training.fit import build_network, fit, quiet_lightning
+from agegender.training.inference import predict
 from agegender.training.module import FaceModule
 from agegender.training.parts import faces_of
 from agegender.training.setup import set_up
-from agegender.verbs.prepare import prepare
 from faces import UTKFACE, class_folders
 from plain import plain_loader, train_plainly
 

@@ -16,9 +16,9 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
+from agegender.config.settings import augmentation_of, config_folder, plain, preprocessing_of, tasks_of
 from agegender.data.batches import Batch, Faces, TrainingBatches, loader
-from agegender.runs import RunFolder
-from agegender.settings import augmentation_of, config_folder, plain, preprocessing_of, tasks_of
+from agegender.runs.folder import RunFolder
 from agegender.training.device import computing_device, decide, gpus, set_process, settle, workers
 from agegender.training.fit import build_network, build_trainer, quiet_lightning
 from agegender.training.module import FaceModule

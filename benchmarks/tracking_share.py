@@ -18,9 +18,9 @@ from pathlib import Path
 
 from hydra import compose, initialize_config_dir
 
-from agegender.settings import config_folder
-from agegender.verbs.prepare import prepare
-from agegender.verbs.train import train
+from agegender.commands.prepare import prepare
+from agegender.commands.train import train
+from agegender.config.settings import config_folder
 from ratios import print_ratio, take_turns
 
 RUNS = itertools.count()

@@ -23,8 +23,8 @@ from pathlib import Path
 import torch
 from hydra import compose, initialize_config_dir
 
+from agegender.config.settings import config_folder, plain
 from agegender.models.network import create_model
-from agegender.settings import config_folder, plain
 from command import AGEGENDER
 from faces import class_folders, image_names
 from plain import plain_loader, train_plainly

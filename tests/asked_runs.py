@@ -7,12 +7,12 @@ from hydra import compose
 from omegaconf import DictConfig
 from torch import nn
 
+from agegender.commands.predict import predict
+from agegender.commands.train import train
+from agegender.config.settings import pack_of, run_folder
 from agegender.models.network import Network
-from agegender.runs import RunFolder
-from agegender.settings import pack_of, run_folder
+from agegender.runs.folder import RunFolder
 from agegender.training.fit import build_network
-from agegender.verbs.predict import predict
-from agegender.verbs.train import train
 
 
 def outspoken(config: DictConfig) -> Network:

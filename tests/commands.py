@@ -16,11 +16,11 @@ PROCESSES.set_forkserver_preload(
     [
         "agegender.report.write",
         "agegender.training.fit",
-        "agegender.training.sweep",
-        "agegender.verbs.prepare",
-        "agegender.verbs.report",
-        "agegender.verbs.track",
-        "agegender.verbs.train",
+        "agegender.commands.sweep",
+        "agegender.commands.prepare",
+        "agegender.commands.report",
+        "agegender.commands.track",
+        "agegender.commands.train",
         "mlflow.store.tracking.sqlalchemy_store",
     ]
 )

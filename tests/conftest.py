@@ -7,10 +7,10 @@ import pytest
 import torch
 from hydra import initialize_config_dir
 
+from agegender.config.settings import config_folder
 from agegender.data.build import build_pack
 from agegender.data.manifest import read_rows
-from agegender.data.readers.generated import generate
-from agegender.settings import config_folder
+from agegender.datasets.generated import generate
 from agegender.tracking.server import check_server
 from agegender.tracking.target import Target, find_target
 

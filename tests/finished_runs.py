@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 from omegaconf import OmegaConf
 
-from agegender.experiments import Job
+from agegender.config.jobs import Job
 from agegender.metrics import evaluate
-from agegender.predictions import predictions_table, predictions_text
 from agegender.report.published import read_published
 from agegender.report.records import load_records
 from agegender.report.table import Table, build_table
-from agegender.runs import RunFolder
+from agegender.runs.folder import RunFolder
+from agegender.runs.predictions import predictions_table, predictions_text
 
 FACTS = {"experiment": "two networks", "digest": "0123abcd", "selection": "last step", "date": "2026-11-22"}
 PUBLISHED = [

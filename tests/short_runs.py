@@ -7,10 +7,10 @@ import pytest
 from hydra import compose
 from omegaconf import DictConfig
 
+from agegender.commands.train import train
+from agegender.config.settings import pack_of, run_folder
 from agegender.data.batches import Batch, TrainingBatches
-from agegender.runs import RunFolder
-from agegender.settings import pack_of, run_folder
-from agegender.verbs.train import train
+from agegender.runs.folder import RunFolder
 
 SHORT = (
     "system=lmtcnn_1_1",  # the smallest

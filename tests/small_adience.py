@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from agegender.data.readers.adience import HEADER
+from agegender.datasets.adience import HEADER
 
 
 def row(user: str, age: str = "(25, 32)", gender: str = "f", face: int = 1, image: str = "a_o.jpg") -> str:

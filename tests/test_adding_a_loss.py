@@ -11,7 +11,7 @@ import torch
 
 from agegender.errors import UserError
 from agegender.heads import create_head
-from agegender.runs import RunFolder
+from agegender.runs.folder import RunFolder
 from agegender.tasks import TASKS
 
 PAGE = (Path(__file__).parents[1] / "docs" / "adding_a_loss.md").read_text(encoding="utf-8")

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from agegender.data.manifest import missing_images, read_manifest
-from agegender.data.readers.adience import read_adience
-from agegender.data.source import open_source
+from agegender.datasets.adience import read_adience
+from agegender.datasets.source import open_source
 from agegender.errors import UserError
 from small_adience import row, write_copy, write_fold
 from test_adience_lists import write_lists

@@ -5,12 +5,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from agegender.data.counts import count
 from agegender.data.manifest import digest
-from agegender.data.protocols import PROTOCOLS, apply_protocol, fitting
-from agegender.data.readers.adience import read_adience
-from agegender.data.readers.adience_lists import KINDS
 from agegender.data.splits import split
+from agegender.datasets.adience import read_adience
+from agegender.datasets.adience_lists import KINDS
+from agegender.datasets.counts import count
+from agegender.datasets.protocols import PROTOCOLS, apply_protocol, fitting
 from agegender.errors import UserError
 
 ADIENCE = Path(__file__).parents[2] / "shared" / "data" / "adience"

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agegender.data.augment import cut, cut_by_pixels, random_contrast, random_windows, resize
+from agegender.data.transforms.augmentations import cut, cut_by_pixels, random_contrast, random_windows, resize
 
 
 def faces(count: int = 4, size: int = 24) -> Tensor:

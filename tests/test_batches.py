@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from agegender.data.augment import AUGMENTATIONS, get_augmentation
 from agegender.data.batches import EvaluationBatches, Faces, TrainingBatches, loader
-from agegender.data.looks import LOOKS, get_look
+from agegender.data.transforms.augmentations import AUGMENTATIONS, get_augmentation
+from agegender.data.transforms.views import LOOKS, get_look
 from agegender.heads.head import NO_LABEL
 
 

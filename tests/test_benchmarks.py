@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from agegender.runs import RunFolder
-from agegender.tracking.mirror import track
+from agegender.runs.folder import RunFolder
+from agegender.tracking.sync import track
 from agegender.tracking.target import find_target
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"

@@ -11,16 +11,16 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
 from agegender import list_models
+from agegender.commands.train import train
+from agegender.config.jobs import expand, list_jobs, narrowed
+from agegender.config.settings import check, config_folder, identity_keys
 from agegender.data.build import build_pack
 from agegender.data.manifest import READERS, read_rows
-from agegender.data.protocols import PROTOCOLS
-from agegender.experiments import expand, list_jobs, narrowed
+from agegender.datasets.protocols import PROTOCOLS
 from agegender.heads import HEADS
 from agegender.report.published import read_published
 from agegender.runtimes import RUNTIMES
-from agegender.settings import check, config_folder, identity_keys
 from agegender.training.fit import build_network
-from agegender.verbs.train import train
 from packed_faces import picture
 from small_sets import HEADER, faces, table
 

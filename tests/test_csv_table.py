@@ -8,14 +8,14 @@ import pandas as pd
 import pytest
 from hydra import compose
 
-from agegender.data.labels import group_of_years
+from agegender.commands.prepare import prepare
+from agegender.commands.train import train
 from agegender.data.manifest import READERS, digest, read_manifest
-from agegender.data.protocols import PROTOCOLS, apply_protocol, fitting
-from agegender.data.readers.csv_table import read_csv_table
 from agegender.data.splits import split
+from agegender.datasets.csv_table import read_csv_table
+from agegender.datasets.labels import group_of_years
+from agegender.datasets.protocols import PROTOCOLS, apply_protocol, fitting
 from agegender.errors import UserError
-from agegender.verbs.prepare import prepare
-from agegender.verbs.train import train
 from packed_faces import picture
 from small_fairface import write
 from small_sets import HEADER, faces, table

@@ -10,20 +10,20 @@ import pytest
 from omegaconf import OmegaConf
 
 import tracked_runs
+from agegender.commands.sweep import Sweep
+from agegender.config.jobs import Job
 from agegender.errors import Damaged, UserError
-from agegender.experiments import Job
 from agegender.prediction.trained import find_run, load
-from agegender.predictions import predictions_text, read_predictions
 from agegender.report.records import load_records
 from agegender.report.render import to_markdown
 from agegender.report.table import build_table
-from agegender.run_config import read_config
-from agegender.runs import LASTING, RunFolder
-from agegender.tracking import facts, mirror
+from agegender.runs.config import read_config
+from agegender.runs.folder import LASTING, RunFolder
+from agegender.runs.predictions import predictions_text, read_predictions
+from agegender.tracking import mirror, payload
 from agegender.tracking.sweeps import sweep_folder, write_sweep
 from agegender.tracking.target import Target, end_of, key_of
 from agegender.training.setup import set_up
-from agegender.training.sweep import Sweep
 from asked_runs import one_step_run
 from finished_runs import fail, finish, job
 from tracked_runs import make_run, server_run
@@ -77,7 +77,7 @@ def predict(run: RunFolder) -> None:
 
 def track(run: RunFolder) -> None:
     assert end_of(run) == "done"
-    for tell in (facts.started, facts.title, facts.tags, facts.parameters, facts.fold_data, facts.results):
+    for tell in (payload.started, payload.title, payload.tags, payload.parameters, payload.fold_data, payload.results):
         tell(run)
     key_of(run, draw=False)
     Target("sqlite:///x", "faces").run_of(run)
@@ -198,7 +198,7 @@ def test_a_sweep_sums_up_runs_that_cannot_say_why_they_failed(tmp_path: Path, ca
     sweep.jobs = [finish(job(tmp_path, "lmtcnn", ("age",), 0)), *(job(tmp_path, "lmtcnn", ("age",), n) for n in (1, 2))]
     fail(sweep.jobs[2], "out of memory")
     RunFolder(sweep.jobs[1].run).write_text("failed.json", '{"error": 7}')
-    with caplog.at_level("INFO", "agegender.training.sweep"), pytest.raises(SystemExit):
+    with caplog.at_level("INFO", "agegender.commands.sweep"), pytest.raises(SystemExit):
         sweep.on_multirun_end(OmegaConf.create({}))
     assert "1 of 3 runs are done" in caplog.text
     assert "failed.json has no usable value of 'error'" in caplog.text and "out of memory" in caplog.text

@@ -10,10 +10,10 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
+from agegender.config.settings import config_folder
 from agegender.data.batches import Faces
 from agegender.errors import UserError
 from agegender.models.network import create_model
-from agegender.settings import config_folder
 from agegender.training import device
 from agegender.training.device import (
     check_device,

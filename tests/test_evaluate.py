@@ -12,15 +12,15 @@ from hydra import compose
 from omegaconf import DictConfig
 from torch import nn
 
+from agegender.commands.train import train
+from agegender.config.settings import check, pack_of, run_folder
 from agegender.data.batches import EvaluationBatches, Faces, loader
 from agegender.errors import UserError
 from agegender.models.layers import BetaBatchNorm2d
-from agegender.predictions import read_predictions
-from agegender.runs import RunFolder
-from agegender.settings import check, pack_of, run_folder
-from agegender.training.evaluate import estimation_batches, order_of, reestimate, set_statistics
+from agegender.runs.folder import RunFolder
+from agegender.runs.predictions import read_predictions
+from agegender.training.inference import estimation_batches, order_of, reestimate, set_statistics
 from agegender.training.parts import faces_of
-from agegender.verbs.train import train
 
 pytestmark = pytest.mark.usefixtures("hydra")
 Overrides = Callable[..., list[str]]

@@ -11,17 +11,17 @@ import pandas as pd
 import pytest
 from hydra import compose
 
+from agegender.commands.export import export_run
 from agegender.errors import UserError
 from agegender.export import write
 from agegender.export.parity import TOLERANCE, compare
 from agegender.heads import create_head
 from agegender.prediction.trained import load
-from agegender.predictions import read_predictions
-from agegender.runs import RunFolder
+from agegender.runs.folder import RunFolder
+from agegender.runs.predictions import read_predictions
 from agegender.runtimes import ONNXRUNTIME, get_runtime
 from agegender.runtimes.runtime import Session
 from agegender.tasks import TASKS
-from agegender.verbs.export import export_run
 from asked_runs import one_step_run
 from packed_faces import SIZE
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from agegender.data.manifest import digest, read_manifest
-from agegender.data.readers.fairface import read_fairface
+from agegender.datasets.fairface import read_fairface
 from agegender.errors import UserError
 from agegender.tasks import TASKS
 from small_fairface import AGES, HEADER, RACES, TRAIN, VAL, fairface, images, labels, write

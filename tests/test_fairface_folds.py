@@ -9,17 +9,17 @@ import pytest
 from hydra import compose, initialize_config_dir
 from PIL import Image
 
+from agegender.commands.prepare import prepare
+from agegender.config.settings import config_folder
 from agegender.data.pack import Pack
-from agegender.data.protocols import PROTOCOLS, apply_protocol
-from agegender.data.readers.fairface import read_fairface
 from agegender.data.splits import split
+from agegender.datasets.fairface import read_fairface
+from agegender.datasets.protocols import PROTOCOLS, apply_protocol
 from agegender.errors import UserError
 from agegender.metrics import evaluate, face_values
 from agegender.report.caption import caption
 from agegender.report.cells import COLUMNS, HEADLINES
-from agegender.settings import config_folder
 from agegender.tasks import TASKS
-from agegender.verbs.prepare import prepare
 from small_fairface import HEADER, TRAIN, VAL, fairface, images, labels, write
 
 

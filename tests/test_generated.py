@@ -14,10 +14,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from agegender.data.readers.drawn.casting import GROUP_ROWS, plan_faces
-from agegender.data.readers.drawn.face import draw_face
-from agegender.data.readers.drawn.traits import draw_nuisance, draw_traits
-from agegender.data.readers.generated import generate, is_generated
+from agegender.datasets.generated import generate, is_generated
+from agegender.datasets.synthetic.casting import GROUP_ROWS, plan_faces
+from agegender.datasets.synthetic.face import draw_face
+from agegender.datasets.synthetic.traits import draw_nuisance, draw_traits
 from agegender.errors import UserError
 from test_pack_stopped import wait_for
 
@@ -211,7 +211,7 @@ def test_labels_can_be_learned_but_not_perfectly(
 
 def test_a_drawing_that_was_killed_leaves_no_process_and_is_drawn_by_the_same_command(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from agegender.data.readers.generated import generate\n"
+        "import sys; from pathlib import Path; from agegender.datasets.generated import generate\n"
         "if __name__ == '__main__': generate(Path(sys.argv[1]), faces=3000, users=5, workers=2, progress=False)"
     )
     (tmp_path / "draw.py").write_text(code)

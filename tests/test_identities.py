@@ -8,10 +8,10 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from agegender.experiments import expand
+from agegender.config.jobs import expand
+from agegender.config.settings import config_folder, identity_keys
 from agegender.modes import MODES
-from agegender.runs import identity
-from agegender.settings import config_folder, identity_keys
+from agegender.runs.folder import identity
 
 CONF = Path(config_folder())
 GOLDEN = Path(__file__).parent / "golden" / "identities.json"

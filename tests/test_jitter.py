@@ -9,10 +9,10 @@ from hydra import compose
 from torch import Tensor
 from torchvision.transforms.v2 import functional as T
 
-from agegender.data.augment import get_augmentation
-from agegender.data.jitter import Jitter, blurred, coloured, cubic, jittered, random_jitter, rotated
+from agegender.config.settings import augmentation_of, check
+from agegender.data.transforms.augmentations import get_augmentation
+from agegender.data.transforms.jitter import Jitter, blurred, coloured, cubic, jittered, random_jitter, rotated
 from agegender.errors import UserError
-from agegender.settings import augmentation_of, check
 
 
 def generator(seed: int = 0) -> torch.Generator:

@@ -9,9 +9,9 @@ import pytest
 from hydra import compose
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from agegender.config.kinds import check_values, kind_of, settings_in
+from agegender.config.settings import check, identity_keys, plain
 from agegender.errors import UserError
-from agegender.kinds import check_values, kind_of, settings_in
-from agegender.settings import check, identity_keys, plain
 from agegender.training.optimization import build_schedule
 
 pytestmark = pytest.mark.usefixtures("hydra")

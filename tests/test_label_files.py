@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from hydra import compose
 
-from agegender.data.outside import changed, noted
-from agegender.data.readers.adience import read_adience
-from agegender.data.readers.csv_table import read_csv_table
-from agegender.data.readers.fairface import read_fairface
+from agegender.commands.prepare import prepare
+from agegender.commands.train import train
+from agegender.datasets.adience import read_adience
+from agegender.datasets.csv_table import read_csv_table
+from agegender.datasets.fairface import read_fairface
+from agegender.datasets.outside import changed, noted
 from agegender.errors import UserError
-from agegender.verbs.prepare import prepare
-from agegender.verbs.train import train
 from packed_faces import picture
 from small_fairface import TRAIN, fairface, labels, write
 from small_sets import faces, table

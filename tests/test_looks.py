@@ -4,8 +4,8 @@ import pytest
 import torch
 from torchvision.transforms import functional
 
-from agegender.data.augment import resize
-from agegender.data.looks import LOOKS, get_look
+from agegender.data.transforms.augmentations import resize
+from agegender.data.transforms.views import LOOKS, get_look
 from agegender.errors import UserError
 
 

@@ -10,15 +10,15 @@ import pandas as pd
 import pytest
 from hydra import compose
 
+from agegender.commands.export import export_run
 from agegender.data.batches import Faces
 from agegender.export.parity import compare
 from agegender.heads import create_head
 from agegender.heads.head import NO_LABEL
-from agegender.predictions import read_predictions
-from agegender.runs import RunFolder
+from agegender.runs.folder import RunFolder
+from agegender.runs.predictions import read_predictions
 from agegender.runtimes import ONNXRUNTIME
 from agegender.tasks import TASKS
-from agegender.verbs.export import export_run
 from asked_runs import ask, one_step_run
 from packed_faces import SIZE, manifest_of
 

@@ -6,17 +6,17 @@ import pandas as pd
 import pytest
 from hydra import compose
 
-from agegender.data.labels import group_of_years
+from agegender.commands.prepare import prepare
+from agegender.commands.train import train
 from agegender.data.manifest import read_rows
-from agegender.data.protocols import apply_protocol, fitting
-from agegender.data.readers.all_age_faces import read_all_age_faces
-from agegender.data.readers.chalearn import APPA_REAL, CHALEARN15, CHALEARN16, read_chalearn
-from agegender.data.readers.morph2 import read_morph2
-from agegender.data.readers.scut_fbp5500 import read_scut_fbp5500
 from agegender.data.splits import split
+from agegender.datasets.all_age_faces import read_all_age_faces
+from agegender.datasets.chalearn import APPA_REAL, CHALEARN15, CHALEARN16, read_chalearn
+from agegender.datasets.labels import group_of_years
+from agegender.datasets.morph2 import read_morph2
+from agegender.datasets.protocols import apply_protocol, fitting
+from agegender.datasets.scut_fbp5500 import read_scut_fbp5500
 from agegender.errors import UserError
-from agegender.verbs.prepare import prepare
-from agegender.verbs.train import train
 from packed_faces import picture
 from small_fairface import write
 from small_sets import FOLDS, all_age_faces, appa_real, chalearn, morph2, scut

@@ -10,13 +10,13 @@ from scipy.stats import pearsonr
 from sklearn.metrics import mean_absolute_error, root_mean_squared_error
 
 from agegender import metrics
-from agegender.experiments import Job
-from agegender.predictions import predictions_table, predictions_text, read_predictions
+from agegender.config.jobs import Job
 from agegender.report.figures import draw_figures
 from agegender.report.records import load_records
 from agegender.report.render import name_best, to_csv, to_latex, to_markdown
 from agegender.report.table import Table, build_table
-from agegender.runs import RunFolder
+from agegender.runs.folder import RunFolder
+from agegender.runs.predictions import predictions_table, predictions_text, read_predictions
 from finished_runs import job
 
 TRUTH = np.array([3.0, 14.5, 25.0, 25.0, 36.0, 47.0, 58.0, 90.0])

@@ -5,7 +5,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from agegender.free_memory import CGROUPS, OWN, free_memory
+from agegender.machine.memory import CGROUPS, OWN, free_memory
 
 MEGABYTE = 10**6
 V1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from hydra import compose
 
+from agegender.commands.prepare import prepare
 from agegender.data.images import decode
 from agegender.data.manifest import read_manifest, read_rows
-from agegender.data.names import locate
+from agegender.datasets.names import locate
 from agegender.errors import UserError
-from agegender.verbs.prepare import prepare
 from packed_faces import SIZE, build, manifest_of, picture, reopen, write_faces
 from small_fairface import HEADER, TRAIN, write
 from small_sets import all_age_faces, chalearn, morph2, table

@@ -13,7 +13,7 @@ from nbclient.exceptions import CellExecutionError
 from agegender.report.records import load_records
 from agegender.report.render import to_csv
 from agegender.report.table import build_table
-from agegender.runs import RunFolder
+from agegender.runs.folder import RunFolder
 from commands import agegender
 from finished_runs import job
 from test_cli import SHORT

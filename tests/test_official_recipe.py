@@ -3,7 +3,7 @@
 import pytest
 from hydra import compose, initialize_config_dir
 
-from agegender.settings import config_folder, identity_keys, plain
+from agegender.config.settings import config_folder, identity_keys, plain
 
 
 @pytest.mark.parametrize(

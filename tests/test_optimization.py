@@ -3,7 +3,7 @@
 import pytest
 from hydra import compose
 
-from agegender.settings import plain
+from agegender.config.settings import plain
 from agegender.training.fit import build_network
 from agegender.training.module import FaceModule
 from agegender.training.optimization import build_optimizer, build_schedule

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from hydra import compose
 
+from agegender.config.jobs import list_jobs
+from agegender.config.settings import check, other_test_set, pack_of
 from agegender.data.build import build_pack
 from agegender.data.manifest import read_rows
 from agegender.errors import UserError
-from agegender.experiments import list_jobs
-from agegender.predictions import read_predictions
 from agegender.report.caption import caption
-from agegender.settings import check, other_test_set, pack_of
+from agegender.runs.predictions import read_predictions
 from agegender.training.parts import faces_of
 from packed_faces import picture
 from short_runs import SHORT, Overrides, run

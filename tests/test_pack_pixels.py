@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 from hydra import compose
 
+from agegender.commands.train import train
+from agegender.config.settings import pack_of
 from agegender.data.batches import Faces
 from agegender.data.fill import ARRAY
 from agegender.data.pack import INFO, MANIFEST, file_hash
 from agegender.data.pixels import damaged
 from agegender.errors import UserError
-from agegender.settings import pack_of
-from agegender.verbs.train import train
 from packed_faces import build, manifest_of, picture, reopen, spoil_pixels, write_faces
 from short_runs import SHORT
 

@@ -16,16 +16,16 @@ import pytest
 import torch
 from hydra import compose
 
-from agegender.data.source import MAX_BYTES
+from agegender.commands.predict import answers_to, predict
+from agegender.datasets.source import MAX_BYTES
 from agegender.errors import UserError
 from agegender.prediction.answers import Answer, TaskAnswer
 from agegender.prediction.detector import load_detector
 from agegender.prediction.output import render
 from agegender.prediction.pictures import as_given, find_images
 from agegender.prediction.trained import find_run, load
-from agegender.predictions import read_predictions
-from agegender.runs import RunFolder, identity
-from agegender.verbs.predict import answers_to, predict
+from agegender.runs.folder import RunFolder, identity
+from agegender.runs.predictions import read_predictions
 from asked_runs import ask, one_step_run
 
 Run = Callable[..., RunFolder]

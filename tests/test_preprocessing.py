@@ -10,8 +10,11 @@ from hydra import compose
 from safetensors.torch import load_file
 from torch import Tensor
 
-from agegender.data.augment import resize
-from agegender.data.preprocessing import AT_ONCE, STANDARDIZE, Preprocessing, get_preprocessing
+from agegender.commands.cost import bench_of, subjects_of
+from agegender.commands.train import train
+from agegender.config.settings import check, pack_of, preprocessing_of, run_folder
+from agegender.data.transforms.augmentations import resize
+from agegender.data.transforms.preprocessing import AT_ONCE, STANDARDIZE, Preprocessing, get_preprocessing
 from agegender.errors import UserError
 from agegender.export.metadata import describe
 from agegender.export.write import _seen
@@ -19,12 +22,9 @@ from agegender.models.network import Network
 from agegender.prediction.answers import answer
 from agegender.prediction.pictures import Face
 from agegender.prediction.trained import load
-from agegender.predictions import read_predictions
-from agegender.settings import check, pack_of, preprocessing_of, run_folder
+from agegender.runs.predictions import read_predictions
 from agegender.training.fit import build_network
 from agegender.training.parts import faces_of
-from agegender.verbs.cost import bench_of, subjects_of
-from agegender.verbs.train import train
 
 CAFFE = Preprocessing("caffe", "BGR", 1.0, (104.0, 117.0, 123.0))
 DLDL = Preprocessing("dldl_v2", "RGB", 255.0, (0.5958, 0.4637, 0.4065), (0.2693, 0.2409, 0.2352))

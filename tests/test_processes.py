@@ -5,8 +5,8 @@ import os
 import pytest
 
 from agegender.errors import UserError
-from agegender.processes import process_pool
-from agegender.stopping import signals_held
+from agegender.machine.processes import process_pool
+from agegender.machine.signals import signals_held
 
 
 def test_a_process_that_dies_is_one_sentence() -> None:

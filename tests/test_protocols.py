@@ -3,10 +3,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from agegender.data.counts import count
-from agegender.data.labels import EIDINGER, MIVOLO, group_around_label, group_of_label, group_of_years
-from agegender.data.protocols import PROTOCOLS, apply_protocol, fitting
-from agegender.data.readers.adience import read_adience
+from agegender.datasets.adience import read_adience
+from agegender.datasets.counts import count
+from agegender.datasets.labels import EIDINGER, MIVOLO, group_around_label, group_of_label, group_of_years
+from agegender.datasets.protocols import PROTOCOLS, apply_protocol, fitting
 from agegender.errors import UserError
 
 ADIENCE = Path(__file__).parents[2] / "shared" / "data" / "adience"

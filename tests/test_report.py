@@ -9,13 +9,13 @@ import pytest
 from matplotlib.text import Text
 from PIL import Image
 
-from agegender.experiments import Job
+from agegender.config.jobs import Job
 from agegender.report.figures import draw_figures
 from agegender.report.records import load_records
 from agegender.report.render import name_best, summarize, to_csv, to_latex, to_markdown
 from agegender.report.table import best_rows, build_table
 from agegender.report.write import write_report
-from agegender.runs import RunFolder
+from agegender.runs.folder import RunFolder
 from finished_runs import FACTS, PUBLISHED, finish, job, table_of, three_systems
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agegender.experiments import Job
+from agegender.config.jobs import Job
 from agegender.report.figures import draw_figures
 from agegender.report.records import load_records
 from agegender.report.render import to_csv, to_latex, to_markdown

@@ -11,7 +11,7 @@ from agegender.cost.measurement import Measurement, Subject
 from agegender.report.cells import COLUMNS
 from agegender.report.cost_grids import cost_grids, fastest
 from agegender.report.costs import Setting, SystemCost, both, main_device, median_of, pairs_of
-from agegender.report.dialects import MARKDOWN
+from agegender.report.markup import MARKDOWN
 from agegender.report.pareto import draw_pareto, pareto_columns, points_of, to_csv
 from agegender.report.published import read_published
 from agegender.report.records import load_records

@@ -8,13 +8,13 @@ import pandas as pd
 import pytest
 from sklearn.metrics import confusion_matrix
 
+from agegender.config.jobs import Job
 from agegender.errors import UserError
-from agegender.experiments import Job
 from agegender.report.published import Published, read_published, why_not_comparable
 from agegender.report.records import Record, load_records
 from agegender.report.render import to_markdown
 from agegender.report.table import build_table
-from agegender.runs import RunFolder
+from agegender.runs.folder import RunFolder
 from finished_runs import FACTS, PUBLISHED, fail, finish, job, table_of, three_systems
 
 

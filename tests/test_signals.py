@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from agegender.runs import RunFolder
-from agegender.stopping import SIGNALS, Stopped, heeding_signals, signals_held
+from agegender.machine.signals import SIGNALS, Stopped, heeding_signals, signals_held
+from agegender.runs.folder import RunFolder
 from agegender.training.checkpoints import newest_checkpoint
 from commands import started
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from agegender.data import source
-from agegender.data.source import open_source
+from agegender.datasets.source import open_source
 from agegender.errors import UserError
 
 FACES = {f"part1/{i}_0_0_2017.jpg": f"face {i}".encode() for i in range(4)}

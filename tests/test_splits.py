@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 
 from agegender.data.manifest import digest
-from agegender.data.protocols import apply_protocol
-from agegender.data.readers.adience import read_adience
-from agegender.data.readers.utkface import read_utkface
 from agegender.data.splits import assert_disjoint, deal_folds, split
+from agegender.datasets.adience import read_adience
+from agegender.datasets.protocols import apply_protocol
+from agegender.datasets.utkface import read_utkface
 from agegender.errors import UserError
 
 DATA = Path(__file__).parents[2] / "shared" / "data"

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from agegender.errors import UserError
-from agegender.tracking import mirror as tracking
 from agegender.tracking import server as mlflow_server
+from agegender.tracking import sync as tracking
 from agegender.tracking.target import Target, find_target
 from tracked_runs import everything, fail, finish, history_of, make_run, server_run, serving, sweep_of
 

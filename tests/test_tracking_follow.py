@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agegender.tracking import mirror as tracking
+from agegender.tracking import sync as tracking
 from agegender.tracking.sweeps import kept_under_way, sweep_folder
 from agegender.tracking.target import Target
 from tracked_runs import (

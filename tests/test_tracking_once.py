@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from agegender.runs import RunFolder
-from agegender.tracking import mirror as tracking
-from agegender.tracking.facts import accepted
+from agegender.runs.folder import RunFolder
+from agegender.tracking import sync as tracking
+from agegender.tracking.payload import accepted
 from agegender.tracking.sweeps import kept_under_way, sweep_folder
 from agegender.tracking.target import Target
 from tracked_runs import add_history, finish, history_of, make_run, server_run, sweep_of

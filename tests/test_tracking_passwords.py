@@ -8,9 +8,9 @@ import pytest
 from hydra import compose
 from omegaconf import OmegaConf
 
+from agegender.config.overrides import read_words
 from agegender.errors import UserError
-from agegender.overrides import read_words
-from agegender.runs import RunFolder
+from agegender.runs.folder import RunFolder
 from agegender.tracking.target import Target, find_target, keep_password_in_memory, without_password
 from agegender.training.setup import set_up, tracking_target
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from agegender.errors import UserError
-from agegender.tracking import facts
-from agegender.tracking import mirror as tracking
+from agegender.tracking import payload
 from agegender.tracking import server as mlflow_server
+from agegender.tracking import sync as tracking
 from agegender.tracking.target import Target, find_target
 from tracked_runs import closed_port, finish, make_run
 
@@ -84,13 +84,13 @@ def test_a_broken_history_is_named(tmp_path: Path) -> None:
     folder = make_run(tmp_path)
     folder.history.write_text('{"step": 0}\n')
     with pytest.raises(UserError, match=r"history\.jsonl, line 1, is not a logged step"):
-        facts.curve(folder)
+        payload.curve(folder)
 
 
 def test_uncommitted_changes_are_told(tmp_path: Path) -> None:
     folder = make_run(tmp_path)
     folder.write("environment", {"commit": "abc123", "dirty": True})
-    assert facts.tags(folder)["commit"] == "abc123 with uncommitted changes"
+    assert payload.tags(folder)["commit"] == "abc123 with uncommitted changes"
 
 
 def test_mlflow_is_needed_only_for_tracking(tmp_path: Path) -> None:

@@ -9,11 +9,11 @@ from tempfile import TemporaryDirectory
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from agegender.experiments import list_jobs
-from agegender.settings import config_folder
+from agegender.commands.sweep_run import earlier_jobs, sweep_name, swept_values, whole_sweep
+from agegender.config.jobs import list_jobs
+from agegender.config.settings import config_folder
 from agegender.tracking.sweeps import kept_under_way, sweep_folder, under_way, write_sweep
 from agegender.tracking.target import Target
-from agegender.training.sweep_run import earlier_jobs, sweep_name, swept_values, whole_sweep
 from commands import PROCESSES, _command, agegender
 from short_runs import SHORT
 from tracked_runs import serving
@@ -82,7 +82,7 @@ def test_commands_on_one_sweep_at_a_time_lose_none_of_its_runs(tmp_path: Path) -
 
 def _swept(words: list[str], cwd: Path, output: Path, killed: int | None) -> None:
     """A sweep whose first job is met by Ctrl-C, or by the end of the server of that process group."""
-    import agegender.verbs.train as verb
+    import agegender.commands.train as verb
 
     def met(config: DictConfig, sweeping: bool) -> None:
         if killed is None:

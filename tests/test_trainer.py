@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from hydra import initialize_config_dir
 
+from agegender.config.settings import config_folder
 from agegender.data.batches import Batch, TrainingBatches
-from agegender.runs import RunFolder
-from agegender.settings import config_folder
+from agegender.runs.folder import RunFolder
 from short_runs import SHORT, Overrides, cut_before, run
 
 WORDS = (*SHORT, "evaluation.repeats=none")

@@ -8,15 +8,15 @@ import torch
 from hydra import compose
 from safetensors.torch import load_file
 
+from agegender.commands.train import train
+from agegender.config.settings import check, pack_of, run_folder
 from agegender.data.batches import EvaluationBatches
 from agegender.errors import UserError
-from agegender.predictions import read_predictions
-from agegender.runs import RunFolder
-from agegender.settings import check, pack_of, run_folder
-from agegender.training.evaluate import order_of
+from agegender.runs.folder import RunFolder
+from agegender.runs.predictions import read_predictions
 from agegender.training.fit import build_network, fit
+from agegender.training.inference import order_of
 from agegender.training.parts import faces_of
-from agegender.verbs.train import train
 from short_runs import SHORT, Overrides, run
 
 pytestmark = pytest.mark.usefixtures("hydra")

@@ -13,8 +13,8 @@ import torch
 from safetensors.torch import load_file
 
 from agegender.errors import UserError
-from agegender.history import forget_after, selected_validation
-from agegender.runs import RunFolder
+from agegender.runs.folder import RunFolder
+from agegender.runs.history import forget_after, selected_validation
 from agegender.training.checkpoints import best_weights, newest_checkpoint, resume_point
 from agegender.training.module import FaceModule
 from short_runs import SHORT, Overrides, cut_before, run

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from hydra import compose
 
+from agegender.commands.train import train
+from agegender.config.settings import pack_of, run_folder
 from agegender.errors import UserError, disk_explained
-from agegender.settings import pack_of, run_folder
 from agegender.training.logger import History
-from agegender.verbs.train import train
 from short_runs import SHORT, Overrides
 
 FULL = Path("/dev/full")  # every write to it fails as on a full disk
@@ -52,7 +52,7 @@ def test_each_file_that_finds_no_room_is_one_sentence_and_the_run_goes_on_later(
     assert "failed.json cannot be written" in caplog.text
     folder.log.unlink()
     folder.log.symlink_to(FULL)
-    with caplog.at_level(logging.INFO, "agegender.verbs.train"):
+    with caplog.at_level(logging.INFO, "agegender.commands.train"):
         train(config)
     assert folder.state == "done"
     assert caplog.text.count("train.log is written no further") == 1

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from hydra import compose
 
+from agegender.commands.train import train
+from agegender.data.label_checks import check_labels
 from agegender.errors import UserError
-from agegender.training.labels import check_labels
-from agegender.verbs.train import train
 
 PLACE = "data=mine with protocol=csv_folds"
 

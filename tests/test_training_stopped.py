@@ -12,16 +12,16 @@ from hydra import compose
 from pytorch_lightning.callbacks import Timer
 from safetensors.torch import load_file
 
+from agegender.commands.train import train
+from agegender.config.settings import identity_keys, pack_of, plain, run_folder
 from agegender.data.batches import EvaluationBatches, TrainingBatches
 from agegender.errors import UserError
-from agegender.history import selected_validation
-from agegender.settings import identity_keys, pack_of, plain, run_folder
+from agegender.runs.history import selected_validation
 from agegender.training.checkpoints import newest_checkpoint
 from agegender.training.fit import _train, build_network, quiet_lightning
 from agegender.training.module import FaceModule
 from agegender.training.parts import faces_of
 from agegender.training.setup import set_up
-from agegender.verbs.train import train
 from short_runs import SHORT, Overrides, cut_before, run
 
 pytestmark = pytest.mark.usefixtures("hydra")

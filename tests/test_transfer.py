@@ -12,8 +12,8 @@ from torch import Tensor
 
 from agegender import create_model
 from agegender.errors import UserError
-from agegender.transfer.policy import blocks_of, freeze, rates_of
-from agegender.transfer.weights import load_into, read_weights, renamed
+from agegender.training.transfer.policy import blocks_of, freeze, rates_of
+from agegender.training.transfer.weights import load_into, read_weights, renamed
 
 TRUNKS = {
     "lmtcnn_1_1": 4,

@@ -10,18 +10,18 @@ import pytest
 from hydra import compose
 from safetensors.torch import load_file, save_file
 
+from agegender.commands.train import train
+from agegender.config.jobs import Job, list_jobs
+from agegender.config.settings import check, identity_keys, pack_of, run_folder
 from agegender.data.splits import keep_half, split, thin_training
 from agegender.errors import UserError
-from agegender.experiments import Job, list_jobs
-from agegender.predictions import read_predictions
 from agegender.report.figures import draw_figures
 from agegender.report.records import load_records
 from agegender.report.table import build_table
-from agegender.runs import RunFolder
-from agegender.settings import check, identity_keys, pack_of, run_folder
+from agegender.runs.folder import RunFolder
+from agegender.runs.predictions import read_predictions
 from agegender.training.fit import build_network
 from agegender.training.parts import faces_of
-from agegender.verbs.train import train
 from finished_runs import finish, job
 from short_runs import SHORT, run
 

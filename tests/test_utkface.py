@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from agegender.data.manifest import digest, read_manifest
-from agegender.data.readers.utkface import read_utkface
+from agegender.datasets.utkface import read_utkface
 from agegender.errors import UserError
 
 UTKFACE = Path(__file__).parents[2] / "shared" / "data" / "utkface-160px-webp.zip"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from agegender.runs import RunFolder, identity
+from agegender.runs.folder import RunFolder, identity
 from agegender.tracking.sweeps import send_sweep, sweep_folder, write_sweep
 from agegender.tracking.target import Target
 

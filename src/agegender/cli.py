@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import agegender
 from agegender.errors import UserError, closed_output, disk_explained, one_sentence
-from agegender.stopping import heeding_signals, number_of
+from agegender.machine.signals import heeding_signals, number_of
 
 VERBS = {
     "prepare": "read a data set, check it and decode its faces once",
@@ -84,9 +84,9 @@ def run(verb: str, overrides: Sequence[str]) -> None:
 
     if verb == "train":  # read when torch is loaded: threads that wait by spinning slow each other on a shared machine
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    module = import_module(f"agegender.verbs.{verb}")
+    module = import_module(f"agegender.commands.{verb}")
     try:
-        from agegender.overrides import gathered, read_words
+        from agegender.config.overrides import gathered, read_words
 
         words = read_words(overrides)
         if verb in ONE_JOB:  # which is no multirun, so it needs no -m, and one that was given changes nothing

@@ -22,6 +22,6 @@ class AgegenderLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run the jobs; those whose process died are missing from what is returned."""
-        from agegender.training.launch import launch
+        from agegender.commands.launch import launch
 
         return launch(job_overrides, initial_job_idx, self.n_jobs, *self.shared)

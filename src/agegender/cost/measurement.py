@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from agegender.cost.latency import Calls, Latency, summarize
-from agegender.environment import describe_environment
 from agegender.errors import Damaged
-from agegender.json_files import Shape, parse
-from agegender.runs import write_whole
+from agegender.files import Shape, parse, write_whole
+from agegender.runs.environment import describe_environment
 from agegender.runtimes import RUNTIMES
 
 log = logging.getLogger(__name__)

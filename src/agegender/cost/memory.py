@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from agegender.processes import process_pool
+from agegender.machine.processes import process_pool
+from agegender.machine.signals import signals_held
 from agegender.runtimes.runtime import Conversion, Runtime
-from agegender.stopping import signals_held
 
 RESET = Path("/proc/self/clear_refs")  # Linux; 5 written to it resets the peak (proc(5))
 

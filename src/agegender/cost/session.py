@@ -21,9 +21,9 @@ from agegender.cost.counts import count
 from agegender.cost.latency import drift, measure, summarize
 from agegender.cost.measurement import Measurement, Subject, circumstances, device, folder_of, read, write
 from agegender.cost.memory import peak_of_one_inference
-from agegender.data.augment import resize
-from agegender.data.preprocessing import Preprocessing
-from agegender.environment import version
+from agegender.data.transforms.augmentations import resize
+from agegender.data.transforms.preprocessing import Preprocessing
+from agegender.runs.environment import version
 from agegender.runtimes import get_runtime
 from agegender.runtimes.runtime import Conversion, Logits, files_of
 

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, get_worker_info
 
-from agegender.data.augment import Augmentation, random_contrast, random_crops, resize
-from agegender.data.looks import View
 from agegender.data.pixels import CHECKSUM, inode, read, refuse_damaged
-from agegender.data.preprocessing import STANDARDIZE, Preprocessing
+from agegender.data.transforms.augmentations import Augmentation, random_contrast, random_crops, resize
+from agegender.data.transforms.preprocessing import STANDARDIZE, Preprocessing
+from agegender.data.transforms.views import View
 from agegender.heads.head import NO_LABEL
 from agegender.tasks import get_task
 

@@ -23,13 +23,13 @@ from rich.text import Text
 
 from agegender.data.fill import ARRAY, JOURNAL, Outcome, compact, fill
 from agegender.data.manifest import digest
-from agegender.data.names import locate, nearest, none_found
-from agegender.data.outside import file_hash
 from agegender.data.pack import FORMAT, INFO, MANIFEST, MISSING, OLDER, key_of, read_info, why_damaged, why_stale
 from agegender.data.pixels import CHECKSUM
-from agegender.data.source import open_source
+from agegender.datasets.names import locate, nearest, none_found
+from agegender.datasets.outside import file_hash
+from agegender.datasets.source import open_source
 from agegender.errors import UserError
-from agegender.runs import write_whole
+from agegender.files import write_whole
 
 ABSENT = "not in the source"
 SAID = 3  # images without pixels that a message names

@@ -21,9 +21,9 @@ import numpy as np
 
 from agegender.data.images import UnreadableImage, decode
 from agegender.data.pixels import checksum
-from agegender.data.source import open_source
+from agegender.datasets.source import open_source
 from agegender.errors import UserError
-from agegender.processes import completed
+from agegender.machine.processes import completed
 
 ARRAY, JOURNAL = "faces.npy", "journal.jsonl"
 CHUNK = 64  # images: large against the cost of passing a message, small enough for an even end and a quick stop

@@ -8,22 +8,22 @@ from pathlib import Path
 
 import pandas as pd
 
-from agegender.data.names import locate, nearest, refuse_control_characters
 from agegender.data.pack import FRACTIONS, INTEGERS
-from agegender.data.protocols import apply_protocol
-from agegender.data.readers import Dropped
-from agegender.data.readers.adience import read_adience
-from agegender.data.readers.adience_lists import KINDS
-from agegender.data.readers.all_age_faces import read_all_age_faces
-from agegender.data.readers.chalearn import APPA_REAL, CHALEARN15, CHALEARN16, read_chalearn
-from agegender.data.readers.csv_table import read_csv_table
-from agegender.data.readers.fairface import read_fairface
-from agegender.data.readers.generated import read_generated
-from agegender.data.readers.morph2 import read_morph2
-from agegender.data.readers.scut_fbp5500 import read_scut_fbp5500
-from agegender.data.readers.utkface import read_utkface
-from agegender.data.source import Source, open_source
 from agegender.data.splits import SUFFIXES
+from agegender.datasets import Dropped
+from agegender.datasets.adience import read_adience
+from agegender.datasets.adience_lists import KINDS
+from agegender.datasets.all_age_faces import read_all_age_faces
+from agegender.datasets.chalearn import APPA_REAL, CHALEARN15, CHALEARN16, read_chalearn
+from agegender.datasets.csv_table import read_csv_table
+from agegender.datasets.fairface import read_fairface
+from agegender.datasets.generated import read_generated
+from agegender.datasets.morph2 import read_morph2
+from agegender.datasets.names import locate, nearest, refuse_control_characters
+from agegender.datasets.protocols import apply_protocol
+from agegender.datasets.scut_fbp5500 import read_scut_fbp5500
+from agegender.datasets.source import Source, open_source
+from agegender.datasets.utkface import read_utkface
 from agegender.errors import UserError
 
 # A data set's reader: root and its own options -> all rows, and what was dropped and why.

@@ -17,11 +17,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from agegender.data.fill import ARRAY
-from agegender.data.outside import changed, file_hash
 from agegender.data.pixels import CHECKSUM, Mapped, damaged
-from agegender.data.source import open_source
+from agegender.datasets.outside import changed, file_hash
+from agegender.datasets.source import open_source
 from agegender.errors import UserError
-from agegender.json_files import Shape, parse
+from agegender.files import Shape, parse
 
 FORMAT = 1  # of the folder; part of every digest
 MANIFEST, INFO, MISSING = "manifest.csv", "pack.json", "missing.csv"

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 import pandas as pd
 from omegaconf import DictConfig
 
-from agegender import statistics
-from agegender.data.protocols import get_protocol
+from agegender.datasets.protocols import get_protocol
 from agegender.export.parity import TOLERANCE, TaskParity
-from agegender.report.dialects import MARKDOWN, code
+from agegender.metrics import bootstrap
+from agegender.report.markup import MARKDOWN, code
 from agegender.tasks import Task, get_task
 
 FEW = 30  # faces: below it a share says next to nothing and is marked
@@ -152,7 +152,7 @@ def _share(name: str, faces: pd.DataFrame, task: str) -> str:
         return f"| {name} | — | — | 0 |"
     error = (faces[f"{task}_pred"] - faces[f"{task}_true"]).abs().astype(float).to_numpy()
     told, scale = error if get_task(task).measured else (error == 0).astype(float), _told(task)[0]
-    low, high = statistics.cluster_bootstrap(told, faces["subject"].fillna(faces["image"]).to_numpy())
+    low, high = bootstrap.cluster_bootstrap(told, faces["subject"].fillna(faces["image"]).to_numpy())
     mark, mean, low, high = " †" if len(faces) < FEW else "", *(scale * x for x in (told.mean(), low, high))
     digits = 1 if scale == 100 else 2
     return f"| {name}{mark} | {mean:.{digits}f} | {low:.{digits}f} to {high:.{digits}f} | {len(faces):,} |"

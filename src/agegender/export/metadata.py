@@ -4,10 +4,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from agegender.data.preprocessing import Preprocessing
-from agegender.environment import version
+from agegender.data.transforms.preprocessing import Preprocessing
 from agegender.heads import HEADS
 from agegender.prediction.trained import Trained
+from agegender.runs.environment import version
 from agegender.tasks import get_task
 
 LOOKS = {

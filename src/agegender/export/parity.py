@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from agegender.data.batches import Faces
 from agegender.heads.head import NO_LABEL, Head
+from agegender.metrics.bootstrap import paired_bootstrap
 from agegender.runtimes.runtime import Logits, Session
-from agegender.statistics import paired_bootstrap
 from agegender.tasks import Task
 
 FACES = 1000  # at most

@@ -12,25 +12,25 @@ import numpy as np
 import torch
 from omegaconf import DictConfig
 
+from agegender.config.settings import pack_of
 from agegender.data.batches import Faces
-from agegender.data.looks import get_look
+from agegender.data.transforms.views import get_look
 from agegender.errors import UserError
 from agegender.export.card import write_card
 from agegender.export.metadata import describe
 from agegender.export.parity import FACES, TaskParity, answers, compare, failures, some
 from agegender.prediction.trained import Trained, load
-from agegender.predictions import read_predictions
-from agegender.run_config import read_config
+from agegender.runs.config import read_config
+from agegender.runs.predictions import read_predictions
 from agegender.runtimes import get_runtime
 from agegender.runtimes.runtime import Conversion, Logits, files_of
-from agegender.settings import pack_of
-from agegender.training.evaluate import set_statistics
+from agegender.training.inference import set_statistics
 from agegender.training.parts import faces_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from agegender.runs import RunFolder
+    from agegender.runs.folder import RunFolder
 
 FORMATS = {"onnx": "onnxruntime", "executorch": "executorch", "litert": "litert"}
 STATISTICS = ("running", "batch")

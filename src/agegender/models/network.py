@@ -13,7 +13,7 @@ from agegender.models.inception_v3 import inception_v3
 from agegender.models.levi_hassner import gilnet, levi_hassner_bn, levi_hassner_tf
 from agegender.models.lmtcnn import LMTCNN
 from agegender.models.mobilenet_v1 import MobileNetV1
-from agegender.models.today import TRUNKS, today
+from agegender.models.torchvision_models import TRUNKS, today
 from agegender.models.vgg import AgeNet, VGGFace
 from agegender.modes import Mode, get_mode
 from agegender.tasks import get_task

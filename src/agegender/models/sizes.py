@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 from omegaconf import OmegaConf
 
+from agegender.config.settings import config_folder
 from agegender.errors import UserError
 from agegender.models.network import BACKBONES
 from agegender.modes import get_mode
-from agegender.settings import config_folder
 
 LARGEST = 1024  # pixels, beyond which no size is tried
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from agegender.data.looks import get_look
+from agegender.data.transforms.views import get_look
 from agegender.prediction.pictures import Box, Face
 from agegender.prediction.trained import Trained
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agegender.data.images import UnreadableImage, decode
-from agegender.data.source import Folder
+from agegender.datasets.source import Folder
 from agegender.errors import UserError
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})

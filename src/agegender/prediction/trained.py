@@ -4,17 +4,17 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from agegender.data.preprocessing import Preprocessing
+from agegender.config.settings import evaluation_of, preprocessing_of
+from agegender.data.transforms.preprocessing import Preprocessing
 from agegender.errors import Damaged, UserError
 from agegender.models.layers import BetaBatchNorm2d
 from agegender.models.network import Network
 from agegender.modes import Evaluation
-from agegender.run_config import read_config
-from agegender.runs import RunFolder
-from agegender.settings import evaluation_of, preprocessing_of
-from agegender.training.evaluate import set_statistics
+from agegender.runs.config import read_config
+from agegender.runs.folder import RunFolder
 from agegender.training.fit import build_network
-from agegender.transfer.weights import load_run_weights
+from agegender.training.inference import set_statistics
+from agegender.training.transfer.weights import load_run_weights
 
 log = logging.getLogger(__name__)
 

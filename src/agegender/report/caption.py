@@ -5,9 +5,9 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from agegender.config.settings import other_test_set, pack_of
 from agegender.data.pack import Pack
-from agegender.data.protocols import apply_protocol, get_protocol
-from agegender.settings import other_test_set, pack_of
+from agegender.datasets.protocols import apply_protocol, get_protocol
 
 
 def caption(config: DictConfig, pack: Pack, title: str) -> dict[str, str]:

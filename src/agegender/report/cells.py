@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from agegender import metrics, statistics
+from agegender import metrics
+from agegender.metrics import bootstrap
 from agegender.tasks import TASKS, Task
 
 
@@ -136,7 +137,7 @@ def build_cell(column: Column, scored: Sequence[Scored], expected: int) -> Cell:
         return Cell({}, {}, nan, nan, nan, nan, nan, expected, {})
     of_fold = {fold: list(runs) for fold, runs in groupby(scored, key=lambda run: run.fold)}
     folds = {fold: float(np.mean([run.metrics[column.metric] for run in runs])) for fold, runs in of_fold.items()}
-    mean, sd = statistics.fold_summary(list(folds.values()))
+    mean, sd = bootstrap.fold_summary(list(folds.values()))
     faces = labelled(column.task, scored)
     low, high = _interval(column, faces)
     return Cell(
@@ -158,7 +159,7 @@ def _interval(column: Column, faces: pd.DataFrame) -> tuple[float, float]:
         return nan, nan
     root = column.kind == "rmse"
     values = metrics.face_values(faces, TASKS[column.task], "mae" if root else column.kind)
-    low, high = statistics.cluster_bootstrap(
+    low, high = bootstrap.cluster_bootstrap(
         values**2 if root else values,
         clusters=clusters_of(faces),
         classes=faces[f"{column.task}_true"].astype(int) if column.kind == "balanced_exact" else None,

@@ -7,8 +7,8 @@ from itertools import groupby
 
 from agegender.cost.counts import Counts
 from agegender.report.costs import Setting, SystemCost, both, median_of, pairs_of, settings_of
-from agegender.report.dialects import Dialect
 from agegender.report.grid import Grid
+from agegender.report.markup import Dialect
 from agegender.runtimes import RUNTIMES
 
 _NOTES = (

@@ -17,7 +17,7 @@ from agegender.cost.counts import Counts, count
 from agegender.cost.measurement import Measurement, read_all
 
 if TYPE_CHECKING:
-    from agegender.experiments import Job
+    from agegender.config.jobs import Job
 
 CSV_HEAD = (
     *("system", "device", "runtime", "precision", "threads", "batch_size", "parameters", "macs", "activations"),
@@ -79,9 +79,9 @@ def load_costs(jobs: Iterable[Job], costs: Path) -> dict[str, SystemCost]:
 
 
 def _is_other_function(job: Job) -> bool:
-    from agegender.data.looks import get_look
+    from agegender.config.settings import evaluation_of
+    from agegender.data.transforms.views import get_look
     from agegender.models.layers import BetaBatchNorm2d
-    from agegender.settings import evaluation_of
     from agegender.training.fit import build_network
 
     evaluation = evaluation_of(job.config)

@@ -8,7 +8,8 @@ from math import nan
 
 import numpy as np
 
-from agegender import metrics, statistics
+from agegender import metrics
+from agegender.metrics import bootstrap
 from agegender.report.cells import Column, Scored, clusters_of, labelled
 from agegender.tasks import TASKS
 
@@ -59,11 +60,11 @@ def build_difference(column: Column, ours: Sequence[Scored], theirs: Sequence[Sc
         gap = run.metrics[column.metric] - base[run.fold, run.seed].metrics[column.metric]
         gaps.setdefault(run.fold, []).append(gap)
     folds = {fold: float(np.mean(values)) for fold, values in gaps.items()}
-    mean, sd = statistics.fold_summary(list(folds.values()))
+    mean, sd = bootstrap.fold_summary(list(folds.values()))
     task = TASKS[column.task]
     sides = [labelled(task.name, runs) for runs in (shared, [base[run.fold, run.seed] for run in shared])]
     values = [metrics.face_values(faces, task, column.kind) for faces in sides]
-    low, high = statistics.paired_bootstrap(values[0], clusters_of(sides[0]), values[1], clusters_of(sides[1]))
+    low, high = bootstrap.paired_bootstrap(values[0], clusters_of(sides[0]), values[1], clusters_of(sides[1]))
     pooled = float(values[0].mean() - values[1].mean())
     runs = tuple(run.run for run in shared)
     return Difference(folds, mean, sd, pooled, low, high, len(values[0]), runs, expected)

@@ -9,9 +9,9 @@ from math import isnan
 from agegender.report.cells import COLUMNS, HEADLINES, Cell, Column
 from agegender.report.cost_grids import cost_grids, counted, fastest
 from agegender.report.costs import is_measured, main_device
-from agegender.report.dialects import Dialect
 from agegender.report.differences import Difference
 from agegender.report.grid import Grid
+from agegender.report.markup import Dialect
 from agegender.report.published_grid import published_grid
 from agegender.report.table import Row, Table, best_rows
 from agegender.report.words import change, mean, number, say_cell, told

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from agegender.data.protocols import PROTOCOLS
+from agegender.datasets.protocols import PROTOCOLS
 from agegender.errors import UserError
 from agegender.report.cells import COLUMNS
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import partial
 
 from agegender.report.cells import COLUMNS, Column
-from agegender.report.dialects import Dialect
 from agegender.report.grid import Grid
+from agegender.report.markup import Dialect
 from agegender.report.published import COST_METRICS, Published, why_not_comparable
 from agegender.report.table import Table
 from agegender.report.words import mean, say_cell

@@ -12,11 +12,11 @@ import pandas as pd
 
 from agegender import metrics
 from agegender.errors import Damaged
-from agegender.predictions import read_predictions
-from agegender.runs import RunFolder
+from agegender.runs.folder import RunFolder
+from agegender.runs.predictions import read_predictions
 
 if TYPE_CHECKING:
-    from agegender.experiments import Job
+    from agegender.config.jobs import Job
 
 log = logging.getLogger(__name__)
 

@@ -9,9 +9,9 @@ from math import isnan
 from urllib.parse import quote
 
 from agegender.report.cells import HEADLINES, Cell
-from agegender.report.dialects import LATEX, MARKDOWN, code
 from agegender.report.grid import Grid
 from agegender.report.grids import build_grids
+from agegender.report.markup import LATEX, MARKDOWN, code
 from agegender.report.records import Record
 from agegender.report.table import Row, Table, best_rows
 from agegender.report.words import number

@@ -7,8 +7,8 @@ from math import isnan
 from typing import TypeVar
 
 from agegender.report.cells import Cell, Column
-from agegender.report.dialects import Dialect
 from agegender.report.differences import Difference
+from agegender.report.markup import Dialect
 from agegender.report.table import Row
 
 Told = TypeVar("Told", Cell, Difference)

@@ -9,6 +9,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from agegender.files import write_whole
 from agegender.report.costs import SystemCost, is_measured
 from agegender.report.costs import to_csv as costs_to_csv
 from agegender.report.figures import draw_figures
@@ -17,7 +18,6 @@ from agegender.report.published import read_published
 from agegender.report.records import Record
 from agegender.report.render import to_csv, to_latex, to_markdown
 from agegender.report.table import Table, build_table
-from agegender.runs import write_whole
 
 
 def write_report(

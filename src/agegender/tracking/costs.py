@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from agegender.runs import RunFolder
-from agegender.tracking.facts import Point, written
+from agegender.runs.folder import RunFolder
+from agegender.tracking.payload import Point, written
 from agegender.tracking.server import IMPATIENT, SENT, connect, create_run, find_run, log_points, terminate
 from agegender.tracking.target import Target, mlflow_settings, one_at_a_time, reason
 

@@ -10,7 +10,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from agegender.errors import UserError, disk_explained
-from agegender.tracking import facts
+from agegender.tracking import payload
 from agegender.tracking.database import ensure_database
 from agegender.tracking.target import (
     Target,
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-    from agegender.runs import RunFolder
+    from agegender.runs.folder import RunFolder
 
 NOISY = ("mlflow.store.db.utils", "mlflow.system_metrics", "alembic")  # their INFO lines mean nothing to our users
 # MLflow's own patience with a dead server is minutes; before and during training that is time lost.
@@ -167,10 +167,10 @@ def describe(client: MlflowClient, folder: RunFolder, run_id: str) -> None:
     from mlflow.entities import Dataset, DatasetInput, InputTag, Param, RunTag
 
     # MLflow takes 6000 characters of a parameter and 36 of a digest.
-    params = [Param(key, value[:6000]) for key, value in facts.parameters(folder).items()]
-    client.log_batch(run_id, params=params, tags=[RunTag(*tag) for tag in facts.tags(folder).items()])
+    params = [Param(key, value[:6000]) for key, value in payload.parameters(folder).items()]
+    client.log_batch(run_id, params=params, tags=[RunTag(*tag) for tag in payload.tags(folder).items()])
     inputs = []
-    for data in facts.fold_data(folder):
+    for data in payload.fold_data(folder):
         dataset = Dataset(data.name, data.digest[:36], "local", json.dumps({"uri": data.source}))
         inputs.append(DatasetInput(dataset, [InputTag("mlflow.data.context", data.context)]))
     client.log_inputs(run_id, inputs)
@@ -186,7 +186,7 @@ def reopen(client: MlflowClient, run: Run) -> None:
 def close_run(client: MlflowClient, folder: RunFolder, run_id: str) -> None:
     """Send what a run has at its end, once, and end it at the time of its mark."""
     describe(client, folder, run_id)  # again: the first time may have been cut short
-    log_points(client, run_id, facts.results(folder))
+    log_points(client, run_id, payload.results(folder))
     for name in ARTIFACTS:
         if (folder.path / name).exists():
             client.log_artifact(run_id, str(folder.path / name))
@@ -196,11 +196,11 @@ def close_run(client: MlflowClient, folder: RunFolder, run_id: str) -> None:
         client.set_tag(run_id, "error", failure["error"])
         client.set_tag(run_id, NOTE, f"{failure['error']}\n\n```\n{failure.get('traceback', '')}\n```")
     status, mark = ("FAILED", "failed.json") if failed else ("FINISHED", "done")
-    terminate(client, run_id, status, facts.written(folder, mark))
+    terminate(client, run_id, status, payload.written(folder, mark))
     client.set_tag(run_id, SENT, end_of(folder))
 
 
-def log_points(client: MlflowClient, run_id: str, points: Iterable[facts.Point]) -> None:
+def log_points(client: MlflowClient, run_id: str, points: Iterable[payload.Point]) -> None:
     """Send points of curves, any number of them."""
     from mlflow.entities import Metric
 

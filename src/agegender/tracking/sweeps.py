@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from agegender.errors import Damaged
-from agegender.runs import RunFolder
-from agegender.tracking import facts
+from agegender.runs.folder import RunFolder
+from agegender.tracking import payload
 from agegender.tracking.server import NOTE, SENT, connect, create_run, find_run, log_points, terminate
 from agegender.tracking.target import Target, one_at_a_time
 
@@ -93,7 +93,7 @@ def send_sweep(target: Target, folder: RunFolder) -> str:
         client.set_tag(run_id, NOTE, shown["description"])
         now = int(time.time() * 1000)
         new = {name: value for name, value in shown["metrics"].items() if run.data.metrics.get(name) != value}
-        log_points(client, run_id, [facts.Point(name, value, now, step=0) for name, value in new.items()])
+        log_points(client, run_id, [payload.Point(name, value, now, step=0) for name, value in new.items()])
         if shown["status"] == "RUNNING":
             client.update_run(run_id, status="RUNNING")
         else:

@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from omegaconf import DictConfig
 
-from agegender.runs import RunFolder
+from agegender.runs.folder import RunFolder
 
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 

@@ -12,8 +12,9 @@ import torch
 from pytorch_lightning.callbacks import Callback
 
 from agegender.errors import UserError
-from agegender.history import best_step, read_history
-from agegender.runs import RunFolder, write_whole
+from agegender.files import write_whole
+from agegender.runs.folder import RunFolder
+from agegender.runs.history import best_step, read_history
 
 BEST = "best.ckpt"
 log = logging.getLogger(__name__)

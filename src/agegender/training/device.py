@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 
 from agegender.data.batches import Faces
 from agegender.errors import UserError
-from agegender.free_memory import free_memory
+from agegender.machine.memory import free_memory
 
 RUN_MEMORY = 1.0e9  # bytes: less than a training process was ever seen to take on a CPU, without the pack's pages
 RESIDENT_SHARE = 0.25  # of a device's free memory that the faces of its runs may take; the rest is for training

@@ -13,29 +13,30 @@ from omegaconf import DictConfig
 from pytorch_lightning.callbacks import Callback, RichProgressBar, Timer
 from safetensors.torch import save
 
+from agegender.config.settings import augmentation_of, evaluation_of, pack_of, plain, preprocessing_of, tasks_of
 from agegender.data.batches import EvaluationBatches, Faces, TrainingBatches, loader
 from agegender.data.pack import Pack
 from agegender.errors import Damaged, UserError
-from agegender.history import forget_after, selected_validation
+from agegender.files import write_whole
 from agegender.metrics import evaluate
 from agegender.models.network import Network, create_model
 from agegender.modes import get_mode
-from agegender.predictions import predictions_text
-from agegender.run_config import read_config
-from agegender.runs import RunFolder, identity, write_whole
-from agegender.settings import augmentation_of, evaluation_of, pack_of, plain, preprocessing_of, tasks_of
+from agegender.runs.config import read_config
+from agegender.runs.folder import RunFolder, identity
+from agegender.runs.history import forget_after, selected_validation
+from agegender.runs.predictions import predictions_text
 from agegender.training.checkpoints import Checkpoints, best_weights, resume_point
 from agegender.training.device import settle, workers
-from agegender.training.evaluate import predict
+from agegender.training.inference import predict
 from agegender.training.interruption import stopped_by_signals
 from agegender.training.logger import History
 from agegender.training.module import FaceModule
 from agegender.training.parts import faces_of
 from agegender.training.trainer import make_trainer
-from agegender.transfer.source import checksum, lineage, policy_of, source_of
-from agegender.transfer.start import check_unseen, start
-from agegender.transfer.svm import fit_svm
-from agegender.transfer.weights import load_run_weights
+from agegender.training.transfer.source import checksum, lineage, policy_of, source_of
+from agegender.training.transfer.start import check_unseen, start
+from agegender.training.transfer.svm import fit_svm
+from agegender.training.transfer.weights import load_run_weights
 
 EVALUATION_BATCH = 128
 log = logging.getLogger(__name__)

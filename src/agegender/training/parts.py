@@ -5,13 +5,13 @@ import logging
 import pandas as pd
 from omegaconf import DictConfig
 
+from agegender.config.settings import other_test_set, pack_of, plain, tasks_of
 from agegender.data.batches import Faces
+from agegender.data.label_checks import check_labels
 from agegender.data.pack import Pack
-from agegender.data.protocols import apply_protocol
 from agegender.data.splits import keep_half, split, thin_training
-from agegender.settings import other_test_set, pack_of, plain, tasks_of
+from agegender.datasets.protocols import apply_protocol
 from agegender.tasks import get_task
-from agegender.training.labels import check_labels
 
 log = logging.getLogger(__name__)
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from agegender.environment import describe_environment
 from agegender.errors import Damaged
-from agegender.runs import RunFolder
+from agegender.runs.environment import describe_environment
+from agegender.runs.folder import RunFolder
 from agegender.tracking.target import Target, find_target, without_password
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from omegaconf import DictConfig
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
-from agegender.runs import write_whole
+from agegender.files import write_whole
 from agegender.training.device import place
 
 DEFAULTS = "PL_TRAINER_"  # Lightning reads the words of its Trainer that are not given from variables of this name

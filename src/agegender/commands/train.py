@@ -1,0 +1,143 @@
+"""agegender train: one run, or with -m every run of an experiment that is not done yet."""
+
+import gc
+import logging
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from agegender.config.settings import check, config_folder, identity_keys, run_folder
+from agegender.errors import UserError, disk_explained, exit_on_user_error
+from agegender.runs.folder import RunFolder
+
+if TYPE_CHECKING:
+    from agegender.data.pack import Pack
+
+log = logging.getLogger(__name__)
+
+
+def main() -> None:
+    """Train what the command line describes; a sweep that is stopped is not left as running in MLflow."""
+    from agegender.commands.sweep import shown_when_stopped
+
+    try:
+        with shown_when_stopped():
+            job()
+    except Exception as error:
+        if not type(error).__module__.startswith("submitit."):  # an extra, which need not be installed
+            raise
+        raise UserError(
+            f"a job of the sweep did not end ({type(error).__name__}; see hydra.launcher.submitit_folder): the jobs "
+            "that were started go on without this command; afterwards run it again, for what is missing"
+        ) from error
+
+
+@hydra.main(version_base="1.3", config_path=config_folder(), config_name="train")
+def job(config: DictConfig) -> None:
+    """Train what the configuration describes, unless its run folder is done."""
+    sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
+    try:
+        with exit_on_user_error(active=not sweeping):
+            if not sweeping and HydraConfig.get().runtime.choices.get("experiment"):
+                raise UserError("an experiment is a sweep: add -m, or leave it out and say system=... fold=...")
+            train(config, sweeping)
+    except Exception as error:
+        # In a sweep the error is in the run folder and in the summary at the end; the other jobs go on.
+        if not sweeping:
+            raise
+        log.error("failed: %s", error)
+
+
+def train(config: DictConfig, sweeping: bool = False) -> None:
+    """Train one run to its done mark, alone in its folder.
+
+    The tracking server is asked before any work is done; in a sweep that was done once for all jobs, and a server that
+    goes away later fails none of them.
+    """
+    from agegender.config.settings import pack_of
+    from agegender.data.pack import OLDER
+    from agegender.tracking.server import check_server
+    from agegender.tracking.sync import follow
+    from agegender.training.device import check_device, decide, gpu_claimed, runs_at_once, set_process
+    from agegender.training.setup import set_up, tracking_target
+
+    check(config)
+    check_device(config)
+    pack = pack_of(config)
+    folder = run_folder(config, pack.digest)
+    if folder.state == "done":
+        folder.tidy()
+        log.info("%s is done: %s", folder.identity, folder.path)
+        return
+    target = tracking_target(config)
+    if target and not sweeping:
+        check_server(target)
+    at_once = runs_at_once(HydraConfig.get().launcher) if sweeping else 1
+    with disk_explained(folder.path), folder.claimed(), logging_to(folder), gpu_claimed(config):
+        if folder.state == "done":
+            log.info("%s is done: another process has just finished it", folder.identity)
+            return
+        decide(config, pack.images.nbytes * config.protocol.get("fraction", 1.0), at_once=at_once)
+        set_process(config)
+        log.info("%s: started", folder.identity)
+        if "label_files" not in pack.info:
+            log.warning("the pack %s was %s: `agegender prepare` makes it again", config.data.pack, OLDER)
+        set_up(folder, config, identity_keys(config, pack.digest))
+        if target is None:
+            fit_or_record(config, pack, folder, None)
+        else:
+            with follow(target, folder, system_metrics=config.tracking.system_metrics) as mirror:
+                fit_or_record(config, pack, folder, mirror)
+
+
+def fit_or_record(config: DictConfig, pack: "Pack", folder: RunFolder, mirror: Callable[[], None] | None) -> None:
+    """Train; an error is recorded in failed.json and raised again."""
+    import torch
+
+    from agegender.training.fit import fit
+
+    try:
+        with disk_explained(folder.path):
+            fit(config, pack, folder, mirror)
+    except Exception as error:
+        sentence = " ".join(str(error).split()) or type(error).__name__
+        try:
+            folder.write("failed", {"error": sentence, "traceback": traceback.format_exc()})
+        except OSError as another:
+            log.warning("%s cannot be written (%s); the run failed: %s", another.filename, another.strerror, sentence)
+        raise
+    finally:
+        gc.collect()  # Lightning's objects refer to each other: a sweep would hold several runs and maps of the pack
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()  # or the next run would find less memory free than there is
+
+
+@contextmanager
+def logging_to(folder: RunFolder) -> Iterator[None]:
+    """Keep a run's log messages in its folder too, as long as the disk takes them."""
+    handler = logging.FileHandler(folder.log, encoding="utf-8")
+
+    def stop(record: logging.LogRecord) -> None:
+        error = sys.exc_info()[1]
+        if isinstance(error, OSError):
+            logging.getLogger().removeHandler(handler)
+            log.warning("%s is written no further: %s", folder.log, error.strerror)
+        else:  # a message that cannot be formatted
+            logging.Handler.handleError(handler, record)
+
+    handler.handleError = stop  # type: ignore[method-assign]
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.getLogger().addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(handler)
+        with suppress(OSError):  # what the disk did not take when it was logged
+            handler.close()

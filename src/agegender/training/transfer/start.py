@@ -1,0 +1,69 @@
+"""The beginning of a run with weights from elsewhere: no face seen before, weights loaded, layers frozen, all told."""
+
+import logging
+from collections.abc import Collection, Mapping
+from dataclasses import asdict
+from typing import Any
+
+import pandas as pd
+
+from agegender.data.batches import Faces
+from agegender.errors import UserError
+from agegender.models.network import Network
+from agegender.runs.folder import RunFolder
+from agegender.training.transfer.policy import freeze, rates_of
+from agegender.training.transfer.source import Source
+from agegender.training.transfer.weights import load_into, read_weights, renamed
+
+log = logging.getLogger(__name__)
+
+
+def start(network: Network, source: Source, transfer: Mapping[str, Any], folder: RunFolder) -> dict[str, float]:
+    """Load weights into a network and freeze what the policy keeps; return the factors on the learning rate by name.
+
+    What was loaded, is fresh, was left over and is frozen goes to the log and to transfer.json in the run folder.
+    """
+    weights = renamed(read_weights(source.file), transfer.get("names") or {})
+    loaded = load_into(network, weights, source.words)
+    if fresh := [name for name in loaded.fresh if name.startswith("backbone.")]:
+        log.warning(
+            "%s: %d tensors of the trunk are not in the weights, such as %s", folder.identity, len(fresh), fresh[0]
+        )
+    frozen = freeze(network, transfer, loaded.loaded)
+    told = {
+        "policy": transfer["name"],
+        "source": str(source.file),
+        "run": source.run.identity if source.run else None,
+        "sha256": source.sha256,
+        **asdict(loaded),
+        "frozen": frozen,
+    }
+    folder.write("transfer", told)
+    log.info(
+        "%s: %d tensors loaded from %s (sha256 %s), %d of them frozen; fresh: %s; left over: %s",
+        *(folder.identity, len(loaded.loaded), source.words, source.sha256[:12], len(frozen)),
+        *(", ".join(names) or "none" for names in (loaded.fresh, loaded.left_over)),
+    )
+    return rates_of(transfer, loaded.loaded)
+
+
+def check_unseen(
+    ours: Mapping[str, Faces], theirs: Mapping[str, Faces], run: str, *, same: Collection[str], halves: bool
+) -> None:
+    """Refuse weights of a run that has seen what it must not; `ours` and `theirs` are the parts of both runs.
+
+    No image (by the bytes of its file) of our test faces may be among the training and validation faces of the `run`,
+    and of our parts of the `same` data set as that run's no image name and no known subject; with `halves`, none of our
+    training faces either. UserError names the first.
+    """
+    seen = pd.concat([theirs[part].table[["image", "subject", "sha256"]] for part in ("train", "validation")])
+    for part in ("test", *(["train"] if halves else [])):
+        for column in ("image", "subject", "sha256") if part in same else ("sha256",):
+            known = ours[part].table[column].dropna()
+            common = known[known.isin(seen[column])]
+            if len(common):
+                remedy = "choose a run of the same fold" if part == "test" else "pre-train with the other half"
+                raise UserError(
+                    f"{column} {common.iloc[0]} of this run's {part} faces was among the training or validation faces "
+                    f"of the run {run}, whose weights it starts from ({len(common)} such faces): {remedy}"
+                )
