@@ -25,7 +25,8 @@ def standardise(image: Tensor) -> Tensor:
 def brightness_and_contrast(image: Tensor, contrast: Sequence[float]) -> Tensor:
     """Shift one image (3, H, W) in 0..1 by up to 63 of 255, scale each channel about its own mean (LMT `data.py`).
 
-    v2.ColorJitter is another look: it scales all channels about one mean, which standardising cancels, and clips.
+    v2.ColorJitter is another augmentation: it scales all channels about one mean, which standardising
+    cancels, and clips.
     """
     image = image + (torch.rand(()) * 2 - 1) * 63 / 255
     mean = image.mean((1, 2), keepdim=True)
@@ -33,7 +34,7 @@ def brightness_and_contrast(image: Tensor, contrast: Sequence[float]) -> Tensor:
 
 
 def transforms(contrast: Sequence[float], size: int = 227, stored: int = 256) -> v2.Compose:
-    """The looks of LMT `data.py` in torchvision's words: crop, flip, brightness, contrast, standardised per image."""
+    """LMT `data.py`'s augmentation, with torchvision: crop, flip, brightness, contrast, standardised per image."""
     return v2.Compose(
         [
             v2.Resize((stored, stored)),

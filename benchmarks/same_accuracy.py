@@ -25,7 +25,7 @@ from agegender.commands.prepare import prepare
 from agegender.config.settings import config_folder, identity_keys, pack_of, plain, run_folder, tasks_of
 from agegender.data.pack import Pack
 from agegender.metrics import evaluate
-from agegender.training.device import decide, set_process
+from agegender.training.device import resolve_trainer, set_process
 from agegender.training.fit import build_network, fit, quiet_lightning
 from agegender.training.inference import predict
 from agegender.training.module import FaceModule
@@ -47,8 +47,8 @@ def suite(config: DictConfig, pack: Pack) -> dict[str, float]:
 def plain_way(config: DictConfig, pack: Pack, folder: Path) -> dict[str, float]:
     """Train with what torchvision offers, then answer as the suite does."""
     torch.manual_seed(config.seed)
-    parts = faces_of(config, pack)
-    table = parts["train"].table
+    splits = faces_of(config, pack)
+    table = splits["train"].table
     labels = table[["age_group", "gender"]].fillna(-1).astype(int)
     classes = [f"{age}_{gender}" for age, gender in labels.itertuples(index=False)]
     files = class_folders(Path(config.data.source), list(table["image"]), folder / "files", classes)
@@ -56,7 +56,7 @@ def plain_way(config: DictConfig, pack: Pack, folder: Path) -> dict[str, float]:
     loader = plain_loader(files, recipe["batch_size"], 2, recipe["contrast"])
     train_plainly(network, loader, recipe, recipe["steps"])
     with quiet_lightning():
-        answers = predict(config, FaceModule(network, recipe, config.seed), parts)
+        answers = predict(config, FaceModule(network, recipe, config.seed), splits)
     return evaluate(answers, tasks_of(config))
 
 
@@ -79,7 +79,7 @@ def main() -> None:
             late = ["recipe.validate_every=${recipe.steps}", "trainer.progress=false", f"seed={seed}"]
             config = compose("train", overrides=[*words, *late, *args.settings])
             pack = pack_of(config)
-            decide(config, pack.images.nbytes)
+            resolve_trainer(config, pack.images.nbytes)
             set_process(config)
             sides = {"suite": suite(config, pack), "plain": plain_way(config, pack, folder / f"plain {seed}")}
             for side, scores in sides.items():

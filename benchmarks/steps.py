@@ -19,7 +19,7 @@ from omegaconf import DictConfig
 from agegender.config.settings import augmentation_of, config_folder, plain, preprocessing_of, tasks_of
 from agegender.data.batches import Batch, Faces, TrainingBatches, loader
 from agegender.runs.folder import RunFolder
-from agegender.training.device import computing_device, decide, gpus, set_process, settle, workers
+from agegender.training.device import computing_device, gpus, place_faces, resolve_trainer, set_process, workers
 from agegender.training.fit import build_network, build_trainer, quiet_lightning
 from agegender.training.module import FaceModule
 from agegender.training.optimization import build_optimizer, build_schedule
@@ -115,10 +115,10 @@ def configure(system: str, batch_size: int, blocks: int, *words: str) -> tuple[D
 
 def set_up(config: DictConfig, block: int, faces: Faces) -> Training:
     """Build what a run trains with, faces where the run would keep them."""
-    decide(config, faces.images.nbytes)
+    resolve_trainer(config, faces.images.nbytes)
     set_process(config)
     recipe = config.recipe
-    faces = settle(config, {"train": Faces(faces.images, faces.table, tasks_of(config))})["train"]
+    faces = place_faces(config, {"train": Faces(faces.images, faces.table, tasks_of(config))})["train"]
     module = FaceModule(build_network(config), plain(recipe), seed=0, compiled=bool(config.trainer.compile))
     batches = TrainingBatches(
         faces,

@@ -18,7 +18,7 @@ from agegender.runs.predictions import predictions_table, predictions_text
 FACTS = {"experiment": "two networks", "digest": "0123abcd", "selection": "last step", "date": "2026-11-22"}
 PUBLISHED = [
     {"system": "lmtcnn", "metric": "age_exact", "value": 44.83, "sd": 4.77, "dataset": "drawn", "protocol": "joint",
-     "note": "single look", "source": "the authors' logs"},
+     "note": "single view", "source": "the authors' logs"},
     {"system": "lmtcnn", "metric": "gender_accuracy", "value": 85.46, "sd": None, "dataset": "adience",
      "protocol": "joint", "source": "the authors' logs"},
     {"system": "plain_age", "metric": "age_top2", "value": None, "dataset": "drawn", "protocol": "other",

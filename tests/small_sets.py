@@ -33,10 +33,10 @@ def chalearn(root: Path, year: int, ages: Mapping[str, Sequence[str]]) -> Path:
     return write(root, files)
 
 
-def appa_real(root: Path, parts: Mapping[str, Sequence[str]]) -> Path:
+def appa_real(root: Path, splits: Mapping[str, Sequence[str]]) -> Path:
     header = "file_name,num_ratings,apparent_age_avg,apparent_age_std,real_age"
     files: dict[str, bytes | Sequence[str]] = {}
-    for part, lines in parts.items():
+    for part, lines in splits.items():
         files[f"gt_avg_{part}.csv"] = [header, *(f"{n:06}.jpg,38,{line},30" for n, line in enumerate(lines))]
         files |= {f"{part}/{n:06}.jpg{suffix}": b"x" for n in range(len(lines)) for suffix in ("", "_face.jpg")}
     return write(root, files)

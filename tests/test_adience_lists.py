@@ -57,12 +57,12 @@ def read(drawn: Path, lists: Path) -> pd.DataFrame:
 def test_every_part_is_the_very_list(kind: str, drawn: Path, lists: Path) -> None:
     rows = apply_protocol(read(drawn, lists), LISTS_OF[kind], "generated")
     for fold in range(5):
-        parts = split(rows, fold, rule="listed_leaky")
+        splits = split(rows, fold, rule="listed_leaky")
         for part, name in (("validation", "val"), ("train", "train"), ("test", "test")):
             lines = (lists / f"test_fold_is_{fold}" / f"{kind}_{name}.txt").read_text().splitlines()
-            have = parts[parts["part"] == part]
+            have = splits[splits["split"] == part]
             assert sorted(have["image"]) == sorted(f"aligned/{line.split(' ')[0]}" for line in lines)
-        assert len(parts) == len(rows) - 1, "one row of each fold is in no list"
+        assert len(splits) == len(rows) - 1, "one row of each fold is in no list"
     assert rows["image"].duplicated().any(), "copies of an image are listed one by one"
 
 
@@ -73,8 +73,8 @@ def test_the_manifest_gains_columns_and_changes_in_nothing_else(drawn: Path, lis
     unlisted = plain[["age_group", "gender"]].isna().any(axis=1)
     assert column.eq("").tolist() == unlisted.tolist()
     words = column[~unlisted].str.split(" ")
-    assert {len(parts) for parts in words} == {5}
-    own = [parts[fold] for parts, fold in zip(words, plain.loc[~unlisted, "fold"], strict=True)]
+    assert {len(splits) for splits in words} == {5}
+    own = [splits[fold] for splits, fold in zip(words, plain.loc[~unlisted, "fold"], strict=True)]
     assert set(own) == {"test"}
     assert digest(listed) != digest(plain)
 

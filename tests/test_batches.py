@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 
 from agegender.data.batches import EvaluationBatches, Faces, TrainingBatches, loader
 from agegender.data.transforms.augmentations import AUGMENTATIONS, get_augmentation
-from agegender.data.transforms.views import LOOKS, get_look
+from agegender.data.transforms.views import VIEWS, get_views
 from agegender.heads.head import NO_LABEL
 
 
@@ -75,10 +75,10 @@ def test_a_pack_that_was_made_anew_meanwhile_is_told(faces: Faces, tmp_path: Pat
         mapped.stored(np.array([0]))
 
 
-@pytest.mark.parametrize("look", LOOKS)
-def test_looks_reach_loader_processes_as_they_are(faces: Faces, look: str) -> None:
+@pytest.mark.parametrize("views", VIEWS)
+def test_views_reach_loader_processes_as_they_are(faces: Faces, views: str) -> None:
     stored = faces.stored(np.array([0, 1]))
-    for view in get_look(look):
+    for view in get_views(views):
         torch.testing.assert_close(pickle.loads(pickle.dumps(view))(stored, 16), view(stored, 16))
 
 

@@ -54,21 +54,21 @@ def one_sentence(output: str) -> str:
 
 def test_help_names_the_verbs_and_loads_nothing(tmp_path: Path) -> None:
     output = agegender("--help", cwd=tmp_path)
-    for verb in ("prepare", "train", "report", "track"):
-        assert f"  {verb} " in output
+    for command in ("prepare", "train", "report", "track"):
+        assert f"  {command} " in output
     assert "annotated gender" in output
     loaded = [sys.executable, "-c", "import sys, agegender.cli; print(*sys.modules)"]
     modules = subprocess.run(loaded, capture_output=True, text=True, check=True).stdout.split()
     assert not {"torch", "pandas", "hydra", "mlflow", "matplotlib"} & set(modules)
 
 
-@pytest.mark.parametrize("verb", ["prepare", "train", "report", "track"])
-def test_each_verb_explains_itself_without_loading_torch(verb: str, tmp_path: Path) -> None:
-    words = f"import sys; sys.argv = ['agegender', '{verb}', '--help']\nfrom agegender.cli import main\n"
+@pytest.mark.parametrize("command", ["prepare", "train", "report", "track"])
+def test_each_verb_explains_itself_without_loading_torch(command: str, tmp_path: Path) -> None:
+    words = f"import sys; sys.argv = ['agegender', '{command}', '--help']\nfrom agegender.cli import main\n"
     check = "try:\n    main()\nfinally:\n    print('LOADED', *sys.modules)"
     done = subprocess.run([sys.executable, "-c", words + check], capture_output=True, text=True, cwd=tmp_path)
     help_text, _, modules = done.stdout.partition("LOADED")
-    assert f"agegender {verb}" in help_text
+    assert f"agegender {command}" in help_text
     assert not {"torch", "pandas", "mlflow", "matplotlib"} & set(modules.split())
 
 
@@ -131,8 +131,8 @@ def test_mistakes_end_in_one_sentence(desk: Path, words: list[str], message: str
 def test_a_sweep_takes_what_hydra_composes_it_without(desk: Path) -> None:
     """A setting that only the swept choices have, a choice by a pattern, and both of them in a report."""
     words = ["experiment=demo", "system=glob(tiny_age_dldl*)", "fold=7", "system.heads.age_years.sigma=3"]
-    for verb in (["train", "-m"], ["report"], ["cost"]):
-        assert "fold=7: there are five folds" in one_sentence(agegender(*verb, *words, cwd=desk, status=2))
+    for command in (["train", "-m"], ["report"], ["cost"]):
+        assert "fold=7: there are five folds" in one_sentence(agegender(*command, *words, cwd=desk, status=2))
     words[3] = "system.heads.age_years.norm=l2"
     assert "no setting 'system.heads.age_years.norm'" in agegender("train", "-m", *words, cwd=desk, status=2)
 
@@ -161,8 +161,8 @@ def test_a_folder_is_called_as_it_is_typed(name: str, tmp_path: Path) -> None:
 
 def test_a_reader_may_stop_and_a_terminal_may_be_poor(tmp_path: Path) -> None:
     words = [sys.executable, "-u", "-c", "from agegender.cli import main; main()"]
-    for verb in ([], ["train"]):
-        process = subprocess.Popen([*words, *verb, "--help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    for command in ([], ["train"]):
+        process = subprocess.Popen([*words, *command, "--help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         assert process.stdout and process.stderr
         process.stdout.close()
         assert process.wait(60) == 141
@@ -244,8 +244,8 @@ def test_a_report_takes_the_words_of_the_sweep(swept: Path) -> None:
     agegender("report", "experiment=demo", "fold=0,1", "folder=reports/two folds", *SHORT, cwd=swept)
     text = (swept / "reports" / "two folds" / "table.md").read_text()
     assert "missing" not in text
-    agegender("report", "experiment=demo", "fold=0,1", "evaluation.look=resize,flip", *SHORT, cwd=swept)
-    assert "look flip" in (swept / "reports" / "demo" / "table.md").read_text()
+    agegender("report", "experiment=demo", "fold=0,1", "evaluation.views=resize,flip", *SHORT, cwd=swept)
+    assert "views flip" in (swept / "reports" / "demo" / "table.md").read_text()
     assert "swept: []" in agegender("report", "--cfg", "job", cwd=swept)
     refusal = one_sentence(agegender("report", "experiment=demo", "fold=2,3", "seed=1,2", cwd=swept, status=2))
     assert "none of the 8 runs" in refusal

@@ -55,9 +55,9 @@ def scored(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return ["data=csv", "data.settings.table=faces.csv", f"data.pack='{pack}'"]
 
 
-@pytest.mark.parametrize("verb", ["prepare", "train", "cost", "export", "report", "track", "predict"])
-def test_each_verb_composes(verb: str) -> None:
-    assert compose(verb).paths.runs == "runs"
+@pytest.mark.parametrize("command", ["prepare", "train", "cost", "export", "report", "track", "predict"])
+def test_each_verb_composes(command: str) -> None:
+    assert compose(command).paths.runs == "runs"
 
 
 @pytest.mark.parametrize("system", names("system"))
@@ -106,7 +106,7 @@ def test_names_in_yaml_and_code_are_the_same() -> None:
     for system in names("system"):
         config = compose("train", overrides=[f"system={system}"])
         assert config.system.name == system
-        with torch.device("meta"):  # its parts without their numbers
+        with torch.device("meta"):  # its splits without their numbers
             network = build_network(config)
         assert list(network.heads) == list(config.system.heads)
 

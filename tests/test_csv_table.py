@@ -146,18 +146,18 @@ def test_folds_are_dealt_by_person_and_do_not_depend_on_the_order_of_the_lines(t
         zip(rows["image"], rows["fold"], strict=True)
     )
     for fold in range(5):
-        parts = split(apply_protocol(rows, "csv_folds", "csv"), fold)
-        assert parts.groupby("subject")["part"].nunique().eq(1).all()
+        splits = split(apply_protocol(rows, "csv_folds", "csv"), fold)
+        assert splits.groupby("subject")["split"].nunique().eq(1).all()
 
 
 def test_a_split_is_tested_in_its_only_fold(tmp_path: Path) -> None:
-    parts = ["test"] * 5 + ["val"] * 5 + ["train"] * 30
-    lines = [f"{n}.jpg,{n},{part}" for n, part in enumerate(parts)]
+    splits = ["test"] * 5 + ["val"] * 5 + ["train"] * 30
+    lines = [f"{n}.jpg,{n},{part}" for n, part in enumerate(splits)]
     rows = read(tmp_path / "three", *lines, header="image,age_years,split")
     assert fitting(rows, "csv") == ["csv_split"]
     counted = split(apply_protocol(rows, "csv_split", "csv"), 0)
-    assert counted["image"][counted["part"] == "test"].tolist() == [f"{n}.jpg" for n in range(5)]
-    assert counted["part"].ne("test").sum() == 35
+    assert counted["image"][counted["split"] == "test"].tolist() == [f"{n}.jpg" for n in range(5)]
+    assert counted["split"].ne("test").sum() == 35
     two = read(tmp_path / "two", *lines[5:], header="image,age_years,split")
     assert apply_protocol(two, "csv_split", "csv")["fold"].eq(0).sum() == 5, "without test faces, val is tested"
     with pytest.raises(UserError, match=r"protocol csv_folds needs the column fold, .*: choose from csv_split"):

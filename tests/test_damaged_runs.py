@@ -20,7 +20,7 @@ from agegender.report.table import build_table
 from agegender.runs.config import read_config
 from agegender.runs.folder import LASTING, RunFolder
 from agegender.runs.predictions import predictions_text, read_predictions
-from agegender.tracking import mirror, payload
+from agegender.tracking import payload, sync
 from agegender.tracking.sweeps import sweep_folder, write_sweep
 from agegender.tracking.target import Target, end_of, key_of
 from agegender.training.setup import set_up
@@ -185,7 +185,7 @@ def test_track_sends_the_others(target: Target, tmp_path: Path, caplog: pytest.L
     write_sweep(sweep, runs={folder.identity: [] for folder in folders}, **shown)
     sweep.write_text("mlflow.json", "[]")
     with pytest.raises(UserError, match=r"^3 of 4 run folders are damaged and were not sent; the others were$"):
-        mirror.track(target, folders)
+        sync.track(target, folders)
     for folder, name in zip(folders, ("predictions.csv", "config.yaml", "mlflow.json"), strict=False):
         (line,) = (line for line in caplog.messages if str(folder.path) in line)
         assert f"{folder.path / name} " in line

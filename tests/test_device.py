@@ -19,12 +19,12 @@ from agegender.training.device import (
     check_device,
     check_memory,
     computing_device,
-    decide,
     gpu_claimed,
     place,
+    place_faces,
+    resolve_trainer,
     runs_at_once,
     set_process,
-    settle,
     workers,
 )
 from agegender.training.module import loss_of
@@ -55,7 +55,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 def test_without_a_gpu_nothing_is_copied_or_compiled(config: DictConfig, machine: Callable[..., None]) -> None:
     machine(gpus=0)
-    decide(config, GIGABYTE)
+    resolve_trainer(config, GIGABYTE)
     assert OmegaConf.to_container(config.trainer) == {
         "accelerator": "auto",
         "device": 0,
@@ -82,7 +82,7 @@ def test_the_runs_on_a_gpu_share_its_memory(
 ) -> None:
     machine(gpus=2, free=100 * GIGABYTE)
     config.trainer.workers = 3
-    decide(config, pixels, at_once=at_once)
+    resolve_trainer(config, pixels, at_once=at_once)
     assert workers(config) == (0 if resident else 3)
     assert (config.trainer.device, config.trainer.resident, config.trainer.compile) == (0, resident, True)
     assert place(config)["devices"] == [0]
@@ -91,7 +91,7 @@ def test_the_runs_on_a_gpu_share_its_memory(
 
 def test_nothing_is_compiled_where_nothing_can_compile(config: DictConfig, machine: Callable[..., None]) -> None:
     machine(gpus=1, free=100 * GIGABYTE, triton=False)
-    decide(config, GIGABYTE)
+    resolve_trainer(config, GIGABYTE)
     assert config.trainer.compile is False
 
 
@@ -122,7 +122,7 @@ def test_one_gpu_or_none_need_no_claim(config: DictConfig, machine: Callable[...
 def test_what_is_asked_for_is_kept(config: DictConfig, machine: Callable[..., None]) -> None:
     machine(gpus=2, free=100 * GIGABYTE)
     config.trainer.update({"device": 1, "resident": False, "compile": False, "threads": 1})
-    decide(config, GIGABYTE, at_once=4)
+    resolve_trainer(config, GIGABYTE, at_once=4)
     assert [config.trainer[name] for name in ("device", "resident", "compile", "threads")] == [1, False, False, 1]
     config.trainer.device = 2
     with pytest.raises(UserError, match=r"trainer\.device=2: there are 2 GPUs, counted from 0"):
@@ -134,7 +134,7 @@ def test_what_is_asked_for_is_kept(config: DictConfig, machine: Callable[..., No
 def test_a_cpu_run_on_a_machine_with_gpus_leaves_them_alone(config: DictConfig, machine: Callable[..., None]) -> None:
     machine(gpus=2, free=100 * GIGABYTE)
     config.trainer.accelerator = "cpu"
-    decide(config, GIGABYTE)
+    resolve_trainer(config, GIGABYTE)
     assert (config.trainer.device, config.trainer.resident, config.trainer.compile) == (0, False, False)
     assert place(config)["devices"] == 1
 
@@ -145,7 +145,7 @@ def test_runs_at_a_time_divide_the_cores(config: DictConfig, machine: Callable[.
     with pytest.raises(UserError, match="n_jobs=0: choose how many runs at a time"):
         runs_at_once({"n_jobs": 0})
     assert runs_at_once({"_target_": "hydra._internal.core_plugins.basic_launcher.BasicLauncher"}) == 1
-    decide(config, GIGABYTE, at_once=3)
+    resolve_trainer(config, GIGABYTE, at_once=3)
     assert config.trainer.threads == 2
 
 
@@ -164,12 +164,12 @@ def test_pixels_kept_in_memory_are_the_same_faces(config: DictConfig) -> None:
 
     images = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
     table = pd.DataFrame({"slot": [5, 1, 4], "gender": pd.array([0, 1, None], dtype="Int64")})
-    parts = {"test": Faces(images, table, ["gender"])}
-    assert settle(config, parts) is parts
+    splits = {"test": Faces(images, table, ["gender"])}
+    assert place_faces(config, splits) is splits
     config.trainer.resident = True
-    resident = settle(config, parts)["test"]
+    resident = place_faces(config, splits)["test"]
     rows = np.array([2, 0])
-    assert torch.equal(resident.stored(rows), parts["test"].stored(rows))
+    assert torch.equal(resident.stored(rows), splits["test"].stored(rows))
     assert resident.images.shape == (3, 8, 8, 3), "only the faces of the part"
     config.trainer.workers = 2
     assert workers(config) == 2

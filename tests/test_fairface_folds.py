@@ -51,8 +51,8 @@ def test_byte_identical_faces_are_one_subject_and_stay_in_one_fold(tmp_path: Pat
     assert rows["subject"].notna().sum() == 4
     for protocol, folds in (("fairface_folds", range(5)), ("fairface_published", [0])):
         for fold in folds:
-            parts = split(apply_protocol(rows, protocol, "fairface"), fold)
-            assert parts[parts["subject"].notna()]["part"].nunique() == 1
+            splits = split(apply_protocol(rows, protocol, "fairface"), fold)
+            assert splits[splits["subject"].notna()]["split"].nunique() == 1
 
 
 @pytest.fixture
@@ -76,10 +76,10 @@ def test_five_folds_leave_the_published_validation_faces_alone(both_parts: pd.Da
 
 def test_the_published_split_tests_on_the_validation_faces_in_its_only_fold(both_parts: pd.DataFrame) -> None:
     rows = apply_protocol(both_parts, "fairface_published", "fairface")
-    parts = split(rows, 0)
-    assert set(parts["image"][parts["part"] == "test"]) == set(images(60, "val"))
-    assert set(parts["image"][parts["part"] != "test"]) == set(images(300))
-    assert parts["part"].eq("validation").sum() >= 30
+    splits = split(rows, 0)
+    assert set(splits["image"][splits["split"] == "test"]) == set(images(60, "val"))
+    assert set(splits["image"][splits["split"] != "test"]) == set(images(300))
+    assert splits["split"].eq("validation").sum() >= 30
     assert PROTOCOLS["fairface_published"].folds == 1
     for fold in (1, 2, 3, 4):
         with pytest.raises(UserError, match=rf"fold={fold} has no test rows: .* use another fold"):

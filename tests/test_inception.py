@@ -18,9 +18,9 @@ SCALES = 17_216  # one of each batch norm channel, which slim's batch norm lacks
 def test_parameters_and_macs_are_torchvisions_less_what_is_left_out() -> None:
     with torch.device("meta"):
         network = create_model("inception_v3")
-        trunk = sum(p.numel() for p in network.backbone.parameters())  # type: ignore[union-attr]
-        assert trunk == PUBLISHED["num_params"] - AUXILIARY - CLASSIFIER - SCALES == 21_768_352
-        assert sum(p.numel() for p in network.parameters()) == trunk + 2048 * 10 + 10 == 21_788_842
+        backbone = sum(p.numel() for p in network.backbone.parameters())  # type: ignore[union-attr]
+        assert backbone == PUBLISHED["num_params"] - AUXILIARY - CLASSIFIER - SCALES == 21_768_352
+        assert sum(p.numel() for p in network.parameters()) == backbone + 2048 * 10 + 10 == 21_788_842
         assert sum(b.numel() for name, b in network.named_buffers() if "running" in name) == 2 * SCALES
         counter = FlopCounterMode(display=False)
         with counter, torch.inference_mode():
@@ -32,21 +32,21 @@ def test_parameters_and_macs_are_torchvisions_less_what_is_left_out() -> None:
 @pytest.mark.filterwarnings("ignore:The default weight initialization of inception_v3:FutureWarning")
 def test_the_trunk_is_torchvisions_with_scales_of_one() -> None:
     torch.manual_seed(0)
-    trunk = create_model("inception_v3", ("age",)).backbone.train()
+    backbone = create_model("inception_v3", ("age",)).backbone.train()
     images = torch.randn(4, 3, 139, 139)
-    for norm in trunk.modules():
+    for norm in backbone.modules():
         if isinstance(norm, nn.BatchNorm2d):
             norm.momentum = 1.0
             nn.init.normal_(norm.bias, std=0.1)
     with torch.inference_mode():
-        trunk(images)  # so that the running statistics are those of these images
+        backbone(images)  # so that the running statistics are those of these images
     reference = torchvision_inception_v3(weights=None, aux_logits=False, init_weights=False)
     reference.fc = nn.Identity()
-    missing, unexpected = reference.load_state_dict(trunk.state_dict(), strict=False)
+    missing, unexpected = reference.load_state_dict(backbone.state_dict(), strict=False)
     assert not unexpected
     assert all(name.endswith("bn.weight") for name in missing), "torchvision's scales stay at one"
     with torch.inference_mode():
-        torch.testing.assert_close(trunk.eval()(images), reference.eval()(images), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(backbone.eval()(images), reference.eval()(images), rtol=1e-4, atol=1e-4)
 
 
 def test_initial_weights_are_cut_at_two_deviations() -> None:

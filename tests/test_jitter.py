@@ -1,4 +1,4 @@
-"""DLDL-v2's looks in training: what is drawn, and each operation against the literal one."""
+"""DLDL-v2's augmentation in training: what is drawn, and each operation against the literal one."""
 
 import math
 from itertools import permutations

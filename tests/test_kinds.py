@@ -1,4 +1,4 @@
-"""Every setting of every verb, given values of a wrong kind: taken, or refused by its name, and nothing else."""
+"""Every setting of every command, given values of a wrong kind: taken, or refused by its name, and nothing else."""
 
 import re
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from agegender.errors import UserError
 from agegender.training.optimization import build_schedule
 
 pytestmark = pytest.mark.usefixtures("hydra")
-# Between them they have every setting: the second of a verb adds groups that its first does not choose.
+# Between them they have every setting: the second of a command adds groups that its first does not choose.
 CONFIGURATIONS = {
     "train": ["data=generated"],
     "train sgd": ["data=adience", "recipe=lmtcnn_official", "system=gilnet", "transfer=svm", "transfer.weights=w"],

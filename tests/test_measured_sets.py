@@ -34,9 +34,9 @@ def test_chalearn_2015_is_tested_on_its_validation_faces(tmp_path: Path) -> None
     assert rows["gender"].isna().all() and rows["subject"].isna().all()
     counted = apply_protocol(rows, "chalearn15_published", "chalearn15")
     assert counted["age_group"].tolist() == group_of_years(rows["age_years"], "partition").tolist()
-    parts = split(counted, 0)
-    assert parts["image"][parts["part"] == "test"].str.startswith("Valid/").all()
-    assert parts["part"].value_counts().to_dict() == {"test": 99, "train": 85, "validation": 14}
+    splits = split(counted, 0)
+    assert splits["image"][splits["split"] == "test"].str.startswith("Valid/").all()
+    assert splits["split"].value_counts().to_dict() == {"test": 99, "train": 85, "validation": 14}
     assert len(apply_protocol(rows, "chalearn15_published", "chalearn15", fraction=0.5)) == 2 * (
         2 + 2 + 4 + 5 + 6 + 5 + 6 + 21
     )
@@ -97,13 +97,13 @@ def test_morph2_keeps_persons_apart_or_by_its_other_protocol_does_not(tmp_path: 
     assert rows["gender"].tolist() == [int(person % 4 == 0) for person in range(100) for _ in range(3)]
     exclusive = apply_protocol(rows, "morph2_exclusive", "morph2")
     assert exclusive.groupby("subject")["fold"].nunique().eq(1).all()
-    parts = split(exclusive, 3)
-    assert parts.groupby("subject")["part"].nunique().eq(1).all()
+    splits = split(exclusive, 3)
+    assert splits.groupby("subject")["split"].nunique().eq(1).all()
     drawn = apply_protocol(rows, "morph2_random", "morph2")
     assert drawn["subject"].isna().all()
     assert drawn["fold"].value_counts().between(55, 65).all()
     assert drawn.groupby(rows["subject"])["fold"].nunique().gt(1).mean() > 0.8, "most persons stand in several folds"
-    assert split(drawn, 3)["part"].eq("test").sum() == (drawn["fold"] == 3).sum()
+    assert split(drawn, 3)["split"].eq("test").sum() == (drawn["fold"] == 3).sum()
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_scut_has_the_published_folds_whichever_names_its_faces_have(tmp_path: P
     assert rows["image"].iloc[0] == f"Images/{'AF' if second else 'fty'}0.jpg"
     counted = apply_protocol(rows, "scut_fbp5500_folds", "scut_fbp5500")
     assert counted["age_group"].isna().all()
-    assert split(counted, 1)["part"].value_counts().to_dict() == {"train": 216, "test": 60, "validation": 24}
+    assert split(counted, 1)["split"].value_counts().to_dict() == {"train": 216, "test": 60, "validation": 24}
     assert 0 < len(apply_protocol(rows, "scut_fbp5500_folds", "scut_fbp5500", fraction=0.2)) < 100
 
 

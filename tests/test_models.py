@@ -28,7 +28,7 @@ from layer_by_layer import layers, macs, moving_statistics, parameters
         ("levi_hassner_bn", ("age",), 8_859_144),
         ("levi_hassner_bn", ("gender",), 8_856_066),
         ("levi_hassner_bn", ("age", "gender"), 8_860_170),
-        # 21,768,352 of the trunk: see test_inception.py.
+        # 21,768,352 of the backbone: see test_inception.py.
         ("inception_v3", ("age", "gender"), 21_788_842),
         ("caffenet", ("age",), 56_901_000),
         ("caffenet", ("gender",), 56_876_418),

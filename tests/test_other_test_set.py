@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 
 import pytest
+from agegender.training.splits import faces_of
 from hydra import compose
 
 from agegender.config.jobs import list_jobs
@@ -13,7 +14,6 @@ from agegender.data.manifest import read_rows
 from agegender.errors import UserError
 from agegender.report.caption import caption
 from agegender.runs.predictions import read_predictions
-from agegender.training.parts import faces_of
 from packed_faces import picture
 from short_runs import SHORT, Overrides, run
 
@@ -68,10 +68,10 @@ def test_copies_of_training_faces_are_left_out(
     for fold in range(5):
         config = compose("train", overrides=words(elsewhere, overrides, f"fold={fold}"))
         with caplog.at_level(logging.WARNING):
-            parts = faces_of(config, pack_of(config))
-        counts.append(len(parts["test"].table))
-        seen = {name for part in ("train", "validation") for name in parts[part].table["sha256"]}
-        assert not seen & set(parts["test"].table["sha256"])
+            splits = faces_of(config, pack_of(config))
+        counts.append(len(splits["test"].table))
+        seen = {name for part in ("train", "validation") for name in splits[part].table["sha256"]}
+        assert not seen & set(splits["test"].table["sha256"])
     assert 20 <= sum(counts) < 30 and "of the tested faces are byte-identical" in caplog.text
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from agegender.training.splits import faces_of
 from hydra import compose
 from safetensors.torch import load_file
 from torch import Tensor
@@ -24,7 +25,6 @@ from agegender.prediction.pictures import Face
 from agegender.prediction.trained import load
 from agegender.runs.predictions import read_predictions
 from agegender.training.fit import build_network
-from agegender.training.parts import faces_of
 
 CAFFE = Preprocessing("caffe", "BGR", 1.0, (104.0, 117.0, 123.0))
 DLDL = Preprocessing("dldl_v2", "RGB", 255.0, (0.5958, 0.4637, 0.4065), (0.2693, 0.2409, 0.2352))

@@ -131,7 +131,7 @@ def test_confusion_counts_agree_with_scikit_learn(jobs: list[Job]) -> None:
 
 def test_published_numbers_are_read() -> None:
     first, _, last = read_published(PUBLISHED)
-    assert first == Published("lmtcnn", "age_exact", 44.83, 4.77, "drawn", "joint", "single look", "the authors' logs")
+    assert first == Published("lmtcnn", "age_exact", 44.83, 4.77, "drawn", "joint", "single view", "the authors' logs")
     assert (last.value, last.note) == (None, "")
 
 

@@ -229,7 +229,7 @@ def test_folders_deeper_than_python_recurses_are_read(tmp_path: Path) -> None:
     folders = [f"{tmp_path}{'/a' * depth}" for depth in range(1, 1101)]
     try:
         for path in folders:
-            os.mkdir(path)  # noqa: PTH102 - a Path of so many parts is slow
+            os.mkdir(path)  # noqa: PTH102 - a Path of so many splits is slow
         Path(folders[-1], "1.jpg").write_bytes(b"face")
         with open_source(tmp_path) as opened:
             assert opened.read(*opened.names()) == b"face"

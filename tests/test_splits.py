@@ -30,8 +30,8 @@ def faces(count: int, subjects: int | None) -> pd.DataFrame:
     )
 
 
-def share(parts: pd.DataFrame) -> float:
-    sizes = parts["part"].value_counts()
+def share(splits: pd.DataFrame) -> float:
+    sizes = splits["split"].value_counts()
     return float(sizes["validation"] / (sizes["validation"] + sizes["train"]))
 
 
@@ -40,13 +40,13 @@ def test_parts_are_whole_disjoint_and_deterministic(subjects: int | None) -> Non
     rows = faces(1200, subjects)
     drawn = []
     for fold in range(5):
-        parts = split(rows, fold)
-        pd.testing.assert_frame_equal(parts[rows.columns], rows)
-        assert parts["part"].eq("test").tolist() == rows["fold"].eq(fold).tolist()
-        assert 0.1 <= share(parts) < 0.15
-        assert parts.groupby("subject")["part"].nunique().max() == 1 or subjects is None
-        pd.testing.assert_frame_equal(split(rows, fold), parts)
-        drawn.append(frozenset(parts.loc[parts["part"] == "validation", "image"]))
+        splits = split(rows, fold)
+        pd.testing.assert_frame_equal(splits[rows.columns], rows)
+        assert splits["split"].eq("test").tolist() == rows["fold"].eq(fold).tolist()
+        assert 0.1 <= share(splits) < 0.15
+        assert splits.groupby("subject")["split"].nunique().max() == 1 or subjects is None
+        pd.testing.assert_frame_equal(split(rows, fold), splits)
+        drawn.append(frozenset(splits.loc[splits["split"] == "validation", "image"]))
     assert len(set(drawn)) == 5
 
 
@@ -56,14 +56,14 @@ def test_the_rule_depends_on_names_only_not_on_row_order_or_suffix() -> None:
         mixed = rows.sample(frac=1, random_state=0).assign(
             image=lambda frame: frame["image"].str.replace("jpg", "webp")
         )
-        assert split(mixed, 2)["part"].sort_index().tolist() == split(rows, 2)["part"].tolist()
+        assert split(mixed, 2)["split"].sort_index().tolist() == split(rows, 2)["split"].tolist()
 
 
 def test_validation_without_subjects_holds_every_stratum() -> None:
-    parts = split(faces(1200, None), 0)
-    rest = parts[parts["part"] != "test"]
+    splits = split(faces(1200, None), 0)
+    rest = splits[splits["split"] != "test"]
     assert (
-        rest.groupby(["age_group", "gender"])["part"].apply(lambda part: part.eq("validation").sum()).tolist()
+        rest.groupby(["age_group", "gender"])["split"].apply(lambda part: part.eq("validation").sum()).tolist()
         == [6] * 16
     )
 
@@ -71,14 +71,14 @@ def test_validation_without_subjects_holds_every_stratum() -> None:
 def test_faces_without_a_label_are_split_too() -> None:
     rows = faces(1200, None)
     rows.loc[rows.index % 3 == 0, "age_group"] = pd.NA
-    parts = split(rows, 0)
-    assert parts["part"].notna().all()
-    assert (parts["age_group"].isna() & parts["part"].eq("validation")).any()
+    splits = split(rows, 0)
+    assert splits["split"].notna().all()
+    assert (splits["age_group"].isna() & splits["split"].eq("validation")).any()
 
 
 def test_no_more_subjects_are_drawn_than_the_share_needs() -> None:
-    parts = split(faces(100, 5), 0)  # four faces of each of 20 subjects outside fold 0: two subjects hold 10 %
-    assert parts["part"].eq("validation").sum() == 8
+    splits = split(faces(100, 5), 0)  # four faces of each of 20 subjects outside fold 0: two subjects hold 10 %
+    assert splits["split"].eq("validation").sum() == 8
 
 
 @pytest.mark.parametrize("fold", [5, -1, 1.5])
@@ -105,9 +105,9 @@ def test_refuses_a_split_with_an_empty_part() -> None:
 
 def test_a_leak_is_an_error() -> None:
     rows = faces(100, 4)
-    with pytest.raises(RuntimeError, match=r"subject a stands in more than one of the parts"):
+    with pytest.raises(RuntimeError, match=r"subject a stands in more than one of the splits"):
         split(rows.assign(subject=rows["subject"].mask(rows.index < 2, "a")), 0)
-    with pytest.raises(RuntimeError, match=r"image x.jpg stands in more than one of the parts"):
+    with pytest.raises(RuntimeError, match=r"image x.jpg stands in more than one of the splits"):
         assert_disjoint(rows.assign(image="x.jpg"), pd.Series(["train", "test"] * 50))
 
 
@@ -119,12 +119,12 @@ def test_the_leaky_rule_draws_image_by_image_and_leaves_test_clean() -> None:
     rows = pd.concat([faces(1200, 12), faces(1200, 12).iloc[::40]], ignore_index=True)  # some images stand twice
     drawn = []
     for fold in range(5):
-        parts = leaky(rows, fold)
-        pd.testing.assert_frame_equal(parts[rows.columns], rows)
-        assert parts["part"].eq("test").tolist() == rows["fold"].eq(fold).tolist()
-        held = parts["part"].eq("validation")
-        assert held.sum() == -(-(~parts["part"].eq("test")).sum() // 10)
-        train, validation, test = (parts[parts["part"] == part] for part in ("train", "validation", "test"))
+        splits = leaky(rows, fold)
+        pd.testing.assert_frame_equal(splits[rows.columns], rows)
+        assert splits["split"].eq("test").tolist() == rows["fold"].eq(fold).tolist()
+        held = splits["split"].eq("validation")
+        assert held.sum() == -(-(~splits["split"].eq("test")).sum() // 10)
+        train, validation, test = (splits[splits["split"] == part] for part in ("train", "validation", "test"))
         assert set(validation["subject"]) <= set(train["subject"]), "every user is on both sides"
         for column in ("subject", "image"):
             assert not set(test[column]) & (set(train[column]) | set(validation[column]))
@@ -136,14 +136,14 @@ def test_the_leaky_rule_draws_image_by_image_and_leaves_test_clean() -> None:
 def test_the_leaky_rule_depends_on_names_only() -> None:
     rows = faces(600, 12).assign(image=lambda frame: "faces/a@N01/face.1." + frame["image"])
     mixed = rows.sample(frac=1, random_state=0).assign(image=lambda frame: frame["image"].str.replace("jpg", "webp"))
-    assert leaky(mixed, 2)["part"].sort_index().tolist() == leaky(rows, 2)["part"].tolist()
+    assert leaky(mixed, 2)["split"].sort_index().tolist() == leaky(rows, 2)["split"].tolist()
 
 
 def test_the_leaky_rule_refuses_a_test_fold_that_leaks() -> None:
     rows = faces(100, 4)
-    with pytest.raises(RuntimeError, match=r"subject a stands in more than one of the parts"):
+    with pytest.raises(RuntimeError, match=r"subject a stands in more than one of the splits"):
         leaky(rows.assign(subject=rows["subject"].mask(rows.index < 2, "a")), 0)
-    with pytest.raises(RuntimeError, match=r"image x.jpg stands in more than one of the parts"):
+    with pytest.raises(RuntimeError, match=r"image x.jpg stands in more than one of the splits"):
         leaky(rows.assign(image="x.jpg", subject=None), 0)
 
 
@@ -153,10 +153,10 @@ def test_listed_parts_are_taken_as_they_are() -> None:
     for number in range(10):
         words[number][number % 5] = "test"
     words[1][0], words[2][0], words[3][0] = "validation", "none", "validation"
-    rows = rows.assign(listed=[" ".join(parts) for parts in words], subject=rows["fold"].astype("string"))
-    parts = split(rows, 0, rule="listed_leaky")
-    assert parts["part"].tolist() == ["test", "validation", "validation", "train", "test", *["train"] * 4]
-    assert parts.index.tolist() == [0, 1, 3, 4, 5, 6, 7, 8, 9], "a row in no list is left out"
+    rows = rows.assign(listed=[" ".join(splits) for splits in words], subject=rows["fold"].astype("string"))
+    splits = split(rows, 0, rule="listed_leaky")
+    assert splits["split"].tolist() == ["test", "validation", "validation", "train", "test", *["train"] * 4]
+    assert splits.index.tolist() == [0, 1, 3, 4, 5, 6, 7, 8, 9], "a row in no list is left out"
     with pytest.raises(UserError, match=r"fold=1 has no validation rows"):
         split(rows, 1, rule="listed_leaky")
     with pytest.raises(RuntimeError, match=r"subject a stands in more than one"):
@@ -170,7 +170,7 @@ def test_a_rule_must_exist_and_fit_the_rows() -> None:
     with pytest.raises(UserError, match=r"validation=listed_leaky: this protocol has no lists"):
         split(rows, 0, rule="listed_leaky")
     for rule in ("by_subject", "by_image_leaky"):
-        with pytest.raises(UserError, match=rf"validation={rule}: this protocol's parts come from the authors' lists"):
+        with pytest.raises(UserError, match=rf"validation={rule}: this protocol's splits come from the authors' lists"):
             split(rows.assign(listed=""), 0, rule=rule)
 
 
@@ -231,10 +231,10 @@ age_group,age_years,fold,gender,image,subject
 def test_real_users_stay_in_one_part(protocol: str) -> None:
     rows = apply_protocol(read_adience(DATA / "adience"), protocol, "adience")
     for fold in range(5):
-        parts = split(rows, fold)
-        assert 0.1 <= share(parts) < 0.2
+        splits = split(rows, fold)
+        assert 0.1 <= share(splits) < 0.2
         train, validation, test = (
-            set(parts["subject"][parts["part"] == part]) for part in ("train", "validation", "test")
+            set(splits["subject"][splits["split"] == part]) for part in ("train", "validation", "test")
         )
         assert not train & validation
         assert not (train | validation) & test
@@ -245,8 +245,8 @@ def test_the_leaky_rule_leaks_as_the_authors_lists_do() -> None:
     """About all validation images of the authors have their user in training, 94 to 95 % their face_id."""
     rows = apply_protocol(read_adience(DATA / "adience"), "lmtcnn_joint", "adience")
     for fold in range(5):
-        parts = leaky(rows, fold)
-        train, held = (parts[parts["part"] == part] for part in ("train", "validation"))
+        splits = leaky(rows, fold)
+        train, held = (splits[splits["split"] == part] for part in ("train", "validation"))
         assert held["subject"].isin(train["subject"]).mean() > 0.99
         assert 0.92 < held["face_id"].isin(train["face_id"]).mean() < 0.97
         assert held["image"].isin(train["image"]).any()
@@ -255,6 +255,6 @@ def test_the_leaky_rule_leaks_as_the_authors_lists_do() -> None:
 @needs_data
 def test_real_faces_without_subjects() -> None:
     rows, _ = read_utkface(DATA / "utkface-160px-webp.zip")
-    parts = split(rows, 0)
-    assert 0.1 <= share(parts) < 0.102
-    assert parts["image"].is_unique
+    splits = split(rows, 0)
+    assert 0.1 <= share(splits) < 0.102
+    assert splits["image"].is_unique

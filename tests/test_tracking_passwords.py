@@ -8,7 +8,7 @@ import pytest
 from hydra import compose
 from omegaconf import OmegaConf
 
-from agegender.config.overrides import read_words
+from agegender.config.overrides import read_overrides
 from agegender.errors import UserError
 from agegender.runs.folder import RunFolder
 from agegender.tracking.target import Target, find_target, keep_password_in_memory, without_password
@@ -76,5 +76,5 @@ def test_an_address_without_a_password_stays_where_it_is(monkeypatch: pytest.Mon
 @pytest.mark.parametrize("value", ["http://me:se,cret@host", "http://me:se(cret@host", "http://me:se cret@host,b"])
 def test_an_address_that_hydra_would_split_is_refused_without_its_password(value: str) -> None:
     with pytest.raises(UserError, match=r"tracking\.uri .*quote it") as error:
-        read_words(["-m", f"tracking.uri={value}"])
+        read_overrides(["-m", f"tracking.uri={value}"])
     assert "cret" not in str(error.value)

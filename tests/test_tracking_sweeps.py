@@ -52,7 +52,7 @@ def test_a_sweep_that_is_narrowed_or_goes_on_is_the_same(hydra: None, overrides:
 
 
 def test_runs_are_called_by_what_they_differ_in(hydra: None, overrides: Overrides) -> None:
-    jobs = list_jobs(overrides(*SHORT, "fold=0,1", "evaluation.look=null,flip", "recipe.steps=2,3"), None)
+    jobs = list_jobs(overrides(*SHORT, "fold=0,1", "evaluation.views=null,flip", "recipe.steps=2,3"), None)
     values = swept_values(jobs)
     assert sorted(value for each in values for value in each) == ["recipe.steps 2"] * 4 + ["recipe.steps 3"] * 4
 
@@ -82,7 +82,7 @@ def test_commands_on_one_sweep_at_a_time_lose_none_of_its_runs(tmp_path: Path) -
 
 def _swept(words: list[str], cwd: Path, output: Path, killed: int | None) -> None:
     """A sweep whose first job is met by Ctrl-C, or by the end of the server of that process group."""
-    import agegender.commands.train as verb
+    import agegender.commands.train as command
 
     def met(config: DictConfig, sweeping: bool) -> None:
         if killed is None:
@@ -90,7 +90,7 @@ def _swept(words: list[str], cwd: Path, output: Path, killed: int | None) -> Non
         if config.fold == 0:
             os.killpg(killed, 9)
 
-    verb.train = met  # type: ignore[assignment]
+    command.train = met  # type: ignore[assignment]
     _command(words, cwd, output)
 
 

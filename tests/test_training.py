@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from agegender.training.splits import faces_of
 from hydra import compose
 from safetensors.torch import load_file
 
@@ -16,7 +17,6 @@ from agegender.runs.folder import RunFolder
 from agegender.runs.predictions import read_predictions
 from agegender.training.fit import build_network, fit
 from agegender.training.inference import order_of
-from agegender.training.parts import faces_of
 from short_runs import SHORT, Overrides, run
 
 pytestmark = pytest.mark.usefixtures("hydra")
@@ -102,14 +102,14 @@ def test_a_run_is_trained_by_one_process(overrides: Overrides) -> None:
 
 
 def test_faces_without_a_label_count_for_the_other_task_only(overrides: Overrides) -> None:
-    parts = {}
+    splits = {}
     for system in ("lmtcnn_2_1", "lmtcnn_2_1_age", "lmtcnn_2_1_gender"):
         config = compose("train", overrides=overrides(f"system={system}", "protocol=subject_exclusive"))
-        parts[system] = pd.concat([part.table for part in faces_of(config, pack_of(config)).values()])
-    assert parts["lmtcnn_2_1"]["gender"].isna().any()
-    assert parts["lmtcnn_2_1_gender"]["gender"].notna().all()
-    assert len(parts["lmtcnn_2_1_gender"]) < len(parts["lmtcnn_2_1"])
-    assert parts["lmtcnn_2_1_age"]["age_group"].notna().all()
+        splits[system] = pd.concat([part.table for part in faces_of(config, pack_of(config)).values()])
+    assert splits["lmtcnn_2_1"]["gender"].isna().any()
+    assert splits["lmtcnn_2_1_gender"]["gender"].notna().all()
+    assert len(splits["lmtcnn_2_1_gender"]) < len(splits["lmtcnn_2_1"])
+    assert splits["lmtcnn_2_1_age"]["age_group"].notna().all()
 
 
 def test_what_can_change_a_result_changes_the_identity_and_nothing_else_does(overrides: Overrides, packs: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from agegender.training.splits import faces_of
 from hydra import compose
 from pytorch_lightning.callbacks import Timer
 from safetensors.torch import load_file
@@ -20,7 +21,6 @@ from agegender.runs.history import selected_validation
 from agegender.training.checkpoints import newest_checkpoint
 from agegender.training.fit import _train, build_network, quiet_lightning
 from agegender.training.module import FaceModule
-from agegender.training.parts import faces_of
 from agegender.training.setup import set_up
 from short_runs import SHORT, Overrides, cut_before, run
 

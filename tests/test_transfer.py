@@ -125,8 +125,8 @@ def test_blocks_of_several_networks(name: str, count: int) -> None:
         backbone = create_model(name).backbone
     blocks = blocks_of(backbone)
     assert len(blocks) == count
-    parts = [id(p) for block in blocks for module in block for p in module.parameters()]
-    assert parts == [id(p) for p in backbone.parameters()], "every parameter is in one block, in order"
+    splits = [id(p) for block in blocks for module in block for p in module.parameters()]
+    assert splits == [id(p) for p in backbone.parameters()], "every parameter is in one block, in order"
 
 
 def stepped(transfer: dict[str, object], trained: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from agegender.training.splits import faces_of
 from hydra import compose
 from safetensors.torch import load_file, save_file
 
@@ -21,7 +22,6 @@ from agegender.report.table import build_table
 from agegender.runs.folder import RunFolder
 from agegender.runs.predictions import read_predictions
 from agegender.training.fit import build_network
-from agegender.training.parts import faces_of
 from finished_runs import finish, job
 from short_runs import SHORT, run
 
@@ -167,13 +167,13 @@ def test_what_the_pretraining_of_the_pretraining_saw_counts_too(overrides: Overr
         train(compose("train", overrides=third))
 
 
-def parts(overrides: Overrides, *words: str) -> dict[str, pd.DataFrame]:
+def splits(overrides: Overrides, *words: str) -> dict[str, pd.DataFrame]:
     config = compose("train", overrides=overrides(*SHORT, *words))
     return {part: faces.table for part, faces in faces_of(config, pack_of(config)).items()}
 
 
 def test_halves_are_disjoint_and_leave_the_test_fold(overrides: Overrides) -> None:
-    whole, first, second = (parts(overrides, f"half={half}") for half in ("null", 0, 1))
+    whole, first, second = (splits(overrides, f"half={half}") for half in ("null", 0, 1))
     seen = [set(pd.concat([half["train"], half["validation"]])["subject"]) for half in (first, second)]
     assert not seen[0] & seen[1] and all(seen)
     assert seen[0] | seen[1] == set(pd.concat([whole["train"], whole["validation"]])["subject"])
@@ -182,7 +182,7 @@ def test_halves_are_disjoint_and_leave_the_test_fold(overrides: Overrides) -> No
 
 
 def test_training_shares_are_nested_and_touch_training_only(overrides: Overrides) -> None:
-    found = {share: parts(overrides, f"training_share={share}") for share in (0.2, 0.5, 1.0)}
+    found = {share: splits(overrides, f"training_share={share}") for share in (0.2, 0.5, 1.0)}
     images = [set(tables["train"]["image"]) for tables in found.values()]
     assert images[0] < images[1] < images[2]
     for part in ("validation", "test"):
@@ -221,9 +221,9 @@ def test_a_face_has_its_half_whatever_the_protocol_keeps_of_the_others() -> None
 def test_a_share_holds_of_every_stratum() -> None:
     parted = split(manifest(), 0)
     thin = thin_training(parted, 0.1)
-    counts = [rows[rows["part"] == "train"].groupby(["age_group", "gender"]).size() for rows in (parted, thin)]
+    counts = [rows[rows["split"] == "train"].groupby(["age_group", "gender"]).size() for rows in (parted, thin)]
     assert (counts[1] == np.ceil(counts[0] / 10)).all()
-    assert (thin["part"] != "train").sum() == (parted["part"] != "train").sum()
+    assert (thin["split"] != "train").sum() == (parted["split"] != "train").sum()
 
 
 def test_a_table_has_a_row_for_each_start_and_share_and_draws_them(overrides: Overrides, pretrained: RunFolder) -> None:

@@ -1,4 +1,4 @@
-"""The command line: `agegender VERB ...`, each verb a Hydra application that is imported only when it is called."""
+"""The command line: `agegender VERB ...`, each command a Hydra application that is imported only when it is called."""
 
 import io
 import os
@@ -12,7 +12,7 @@ import agegender
 from agegender.errors import UserError, closed_output, disk_explained, one_sentence
 from agegender.machine.signals import heeding_signals, number_of
 
-VERBS = {
+COMMANDS = {
     "prepare": "read a data set, check it and decode its faces once",
     "train": "train a system on a fold, or with -m a whole experiment",
     "cost": "measure what networks cost on the runtimes of this machine",
@@ -29,7 +29,7 @@ HELP = """Benchmark small networks that read age and gender from a face.
 
 usage: agegender VERB [key=value ...]
 
-{verbs}
+{commands}
 
 A sweep, start to end:
   agegender prepare data=utkface data.source=/path/to/UTKFace.zip
@@ -37,63 +37,63 @@ A sweep, start to end:
   agegender report experiment=lmtcnn data=utkface
   mlflow ui --backend-store-uri sqlite:///runs/mlflow.db
 
-`agegender VERB --help` lists what a verb can be told; `--cfg job` shows its configuration.
+`agegender VERB --help` lists what a command can be told; `--cfg job` shows its configuration.
 Predictions are of annotated gender and annotated age group: guesses at labels, for research, not facts about a person.
 """
 
 
 @closed_output()
 def main() -> None:
-    """Run the verb named on the command line.
+    """Run the command named on the command line.
 
     A mistake of the user's ends in one sentence and status 2, a signal in one sentence and status 128 + its number.
     """
-    words = sys.argv[1:]
-    if not words or words[0] in ("-h", "--help", "help"):
-        print(HELP.format(verbs="\n".join(f"  {verb:<8} {text}" for verb, text in VERBS.items())))
+    overrides = sys.argv[1:]
+    if not overrides or overrides[0] in ("-h", "--help", "help"):
+        print(HELP.format(commands="\n".join(f"  {command:<8} {text}" for command, text in COMMANDS.items())))
         return
-    if words[0] == "--version":
+    if overrides[0] == "--version":
         print(f"agegender-bench {agegender.__version__}")
         return
-    verb = words[0]
-    if verb not in VERBS:
-        guess = get_close_matches(verb, VERBS, 1)
+    command = overrides[0]
+    if command not in COMMANDS:
+        guess = get_close_matches(command, COMMANDS, 1)
         fail(
-            f"there is no verb '{verb}'"
-            + (f": did you mean '{guess[0]}'?" if guess else f": choose from {', '.join(VERBS)}")
+            f"there is no command '{command}'"
+            + (f": did you mean '{guess[0]}'?" if guess else f": choose from {', '.join(COMMANDS)}")
         )
-    sys.argv = [f"agegender {verb}", *words[1:]]
+    sys.argv = [f"agegender {command}", *overrides[1:]]
     # Hydra then raises what went wrong instead of printing it over several lines.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     if isinstance(sys.stdout, io.TextIOWrapper):  # what a terminal cannot show is written as its number, and not lost
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         with heeding_signals():
-            run(verb, words[1:])
+            run(command, overrides[1:])
     except UserError as error:
         fail(str(error))
     except KeyboardInterrupt as stop:
-        again = f"run the same command again{' to go on' if verb in RESUMED else ''}"
+        again = f"run the same command again{' to go on' if command in RESUMED else ''}"
         fail(str(stop) or f"stopped by {number_of(stop).name}: {again}", 128 + number_of(stop))
 
 
-def run(verb: str, overrides: Sequence[str]) -> None:
-    """Start a verb's Hydra application with the words of the command line."""
+def run(command: str, overrides: Sequence[str]) -> None:
+    """Start a command's Hydra application with the overrides of the command line."""
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    if verb == "train":  # read when torch is loaded: threads that wait by spinning slow each other on a shared machine
+    if command == "train":  # read when torch is loaded: spinning threads slow others
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    module = import_module(f"agegender.commands.{verb}")
+    module = import_module(f"agegender.commands.{command}")
     try:
-        from agegender.config.overrides import gathered, read_words
+        from agegender.config.overrides import gathered, read_overrides
 
-        words = read_words(overrides)
-        if verb in ONE_JOB:  # which is no multirun, so it needs no -m, and one that was given changes nothing
-            words = [word for word in words if word not in SWEEP]
-        if verb in ONE_JOB or (verb == "train" and not SWEEP.isdisjoint(words)):
-            words = gathered(words)
-        sys.argv[1:] = words
+        overrides = read_overrides(overrides)
+        if command in ONE_JOB:  # which is no multirun, so it needs no -m, and one that was given changes nothing
+            overrides = [word for word in overrides if word not in SWEEP]
+        if command in ONE_JOB or (command == "train" and not SWEEP.isdisjoint(overrides)):
+            overrides = gathered(overrides)
+        sys.argv[1:] = overrides
         with disk_explained():
             module.main()
     except (HydraException, OmegaConfBaseException) as error:

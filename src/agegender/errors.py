@@ -119,7 +119,7 @@ def one_sentence(error: Exception) -> str:
         return f"{group}={name}: there is no such {group}; choose from {', '.join(options)}"
     unknown = re.search(r"Could not override '([^']+)'", text) or re.search(r"Key '([^']+)' is not in struct", text)
     if unknown:
-        return f"there is no setting '{unknown[1]}': `agegender <verb> --cfg job` shows what there is"
+        return f"there is no setting '{unknown[1]}': `agegender <command> --cfg job` shows what there is"
     twice = re.search(r"Multiple values for .*override (\S+): (\S+)'", text)
     if twice:
         return f"{twice[1]} is chosen already: say {twice[1]}={twice[2]}, once and without a +"

@@ -11,7 +11,7 @@ from agegender.errors import UserError
 class Evaluation:
     """How test faces are put before a trained network; each field is a named choice of the configuration."""
 
-    look: str  # what the network sees of a face: a name of `data.looks.LOOKS`; answers are averaged over its views
+    views: str  # of each face, over which posteriors are averaged: a name in `data.transforms.views.VIEWS`
     # Of batch norm: "network" (as the network was built for the mode), "running", "batch" (the present batch's) or
     # "reestimated" (from training faces).
     statistics: str

@@ -33,7 +33,7 @@ def main(config: DictConfig) -> None:
 
 def cost(config: DictConfig) -> list[Measurement]:
     """List the subjects of the command line, measure those of which too few calls are kept, print them all."""
-    from agegender.config.jobs import words_of
+    from agegender.config.jobs import overrides_of
     from agegender.cost.measurement import device, folder_of, read
     from agegender.cost.session import measure_all, missing
     from agegender.cost.table import print_costs
@@ -41,9 +41,9 @@ def cost(config: DictConfig) -> list[Measurement]:
 
     check_values(config)
     hydra_config = HydraConfig.get()
-    words = words_of(config, hydra_config.overrides.task, own=("calls", "progress"))
+    overrides = overrides_of(config, hydra_config.overrides.task, own=("calls", "progress"))
     params = {key: value for key, value in (hydra_config.sweeper.params or {}).items() if key not in NOT_SWEPT}
-    configs, subjects = subjects_of(words, params)
+    configs, subjects = subjects_of(overrides, params)
     bench = bench_of(config, configs)
     left = missing(subjects, bench)
     log.info("%d measurements: %d kept, %d to make", len(subjects), len(subjects) - len(left), len(left))
@@ -56,7 +56,7 @@ def cost(config: DictConfig) -> list[Measurement]:
     return measured
 
 
-def subjects_of(words: list[str], params: dict[str, str]) -> tuple[dict[str, DictConfig], list[Subject]]:
+def subjects_of(overrides: list[str], params: dict[str, str]) -> tuple[dict[str, DictConfig], list[Subject]]:
     """Return a configuration for each network, by its name, and everything that is to be measured of them.
 
     UserError where a runtime is not installed; what a runtime does not have is left out of a sweep with a notice.
@@ -71,7 +71,7 @@ def subjects_of(words: list[str], params: dict[str, str]) -> tuple[dict[str, Dic
     left_out: dict[tuple[str, str], None] = {}
     configs: dict[str, DictConfig] = {}
     subjects: dict[Subject, None] = {}
-    jobs = expand(words, params)
+    jobs = expand(overrides, params)
     for job in jobs:
         config = composed("cost", job)
         kind, how = get_runtime(config.runtime.name), config.runtime

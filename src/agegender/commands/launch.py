@@ -55,8 +55,8 @@ def launch(
             try:
                 ended.append(future.result())
             except BrokenProcessPool:
-                words = " ".join(filter_overrides(overrides))
-                log.error("%s: its process died, perhaps for lack of memory; the other runs go on", words)
+                overrides = " ".join(filter_overrides(overrides))
+                log.error("%s: its process died, perhaps for lack of memory; the other runs go on", overrides)
                 process = _process(at_once)
             idle.append(process)
 

@@ -24,7 +24,7 @@ def main(config: DictConfig) -> None:
 
 def report(config: DictConfig) -> None:
     """List the jobs, read their run folders, write the report."""
-    from agegender.config.jobs import list_jobs, words_of
+    from agegender.config.jobs import list_jobs, overrides_of
     from agegender.config.settings import pack_of
     from agegender.report.caption import caption
     from agegender.report.costs import load_costs
@@ -37,7 +37,7 @@ def report(config: DictConfig) -> None:
     experiment = hydra_config.runtime.choices.get("experiment")
     if not experiment:
         raise UserError("report needs an experiment, and one alone: agegender report experiment=lmtcnn, say")
-    overrides = words_of(config, hydra_config.overrides.task, own=("folder",))
+    overrides = overrides_of(config, hydra_config.overrides.task, own=("folder",))
     jobs = list_jobs(overrides, hydra_config.sweeper.params)
     records = load_records(jobs)
     if all(record.state == "missing" for record in records):

@@ -39,7 +39,7 @@ class Sweep(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check every job, open the parent run and the child runs, say what there is to do."""
-        from agegender.config.jobs import list_jobs, narrowed, words_of
+        from agegender.config.jobs import list_jobs, narrowed, overrides_of
         from agegender.tracking.target import keep_password_in_memory
         from agegender.training.device import check_device, check_memory, runs_at_once
         from agegender.training.transfer.source import source_of
@@ -48,11 +48,11 @@ class Sweep(Callback):
             with exit_on_user_error(), disk_explained(config.paths.runs):
                 keep_password_in_memory(config)
                 # What Hydra's sweeper is told only now: it composed this configuration without it.
-                words = words_of(config, config.hydra.overrides.task)
+                overrides = overrides_of(config, config.hydra.overrides.task)
                 params = dict(config.hydra.sweeper.params or {})
-                config.hydra.overrides.task = words
-                config.hydra.sweeper.params = narrowed(words, params)
-                self.jobs = list_jobs(words, params)
+                config.hydra.overrides.task = overrides
+                config.hydra.sweeper.params = narrowed(overrides, params)
+                self.jobs = list_jobs(overrides, params)
                 left = sum(RunFolder(job.run).state != "done" for job in self.jobs)
                 for job in self.jobs:
                     check_device(job.config)

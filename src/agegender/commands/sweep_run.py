@@ -31,12 +31,12 @@ def sweep_name(experiment: str, jobs: list[Job]) -> str:
     return f"{experiment.replace('/', '_')}-{digest}"
 
 
-def sweep_facts(experiment: str, first: DictConfig, words: list[str]) -> dict[str, Any]:
+def sweep_facts(experiment: str, first: DictConfig, overrides: list[str]) -> dict[str, Any]:
     """Return the title and the tags of a sweep's run, and what it shows until there is a table."""
     tags = {"experiment": experiment, "data": first.data.name, "protocol": first.protocol.name, "mode": first.mode}
     return {
         "title": f"{experiment}: {first.data.title}, {first.protocol.name}, {first.recipe.name}, {first.mode}",
-        "tags": tags | {"command": " ".join(["agegender train -m", *words])},
+        "tags": tags | {"command": " ".join(["agegender train -m", *overrides])},
         "description": "This sweep is under way; its table will stand here.",
         "metrics": {},
         "status": "RUNNING",
@@ -45,10 +45,10 @@ def sweep_facts(experiment: str, first: DictConfig, words: list[str]) -> dict[st
 
 def swept_values(jobs: list[Job]) -> list[list[str]]:
     """Return for each job the swept values, "recipe.steps 300", that its run's name does not tell by itself."""
-    words = [dict(word.lstrip("+").split("=", 1) for word in job.overrides if "=" in word) for job in jobs]
-    keys = [key for key in dict.fromkeys(key for job in words for key in job) if key.split(".")[0] not in NAMED]
-    swept = [key for key in keys if len({job.get(key) for job in words}) > 1]
-    return [[f"{key} {job[key]}" for key in swept if key in job] for job in words]
+    overrides = [dict(word.lstrip("+").split("=", 1) for word in job.overrides if "=" in word) for job in jobs]
+    keys = [key for key in dict.fromkeys(key for job in overrides for key in job) if key.split(".")[0] not in NAMED]
+    swept = [key for key in keys if len({job.get(key) for job in overrides}) > 1]
+    return [[f"{key} {job[key]}" for key in swept if key in job] for job in overrides]
 
 
 def whole_sweep(config: DictConfig, jobs: list[Job], params: Mapping[str, str]) -> list[Job]:
@@ -61,9 +61,9 @@ def whole_sweep(config: DictConfig, jobs: list[Job], params: Mapping[str, str]) 
     if not params:
         return jobs
     rows = {"system", "fold"} | ({"evaluation", "validation", "seed", "transfer", "training_share"} & params.keys())
-    words = [word for word in config.hydra.overrides.task if word.split("=", 1)[0] not in rows]
+    overrides = [word for word in config.hydra.overrides.task if word.split("=", 1)[0] not in rows]
     try:
-        return list_jobs(words, params) if len(expand(words, params)) > len(jobs) else jobs
+        return list_jobs(overrides, params) if len(expand(overrides, params)) > len(jobs) else jobs
     except UserError:  # what the command says does not fit the others: its runs are a sweep of their own
         return jobs
 
@@ -100,4 +100,4 @@ def table_of(jobs: list[Job]) -> tuple[str, dict[str, float]]:
         for row in table.rows
         if column.metric in row.cells and row.cells[column.metric].done
     }
-    return f"{summarize(table)}\nEverything else of it: `agegender report` with the words of this sweep.", means
+    return f"{summarize(table)}\nEverything else of it: `agegender report` with the overrides of this sweep.", means

@@ -65,7 +65,7 @@ def train(config: DictConfig, sweeping: bool = False) -> None:
     from agegender.data.pack import OLDER
     from agegender.tracking.server import check_server
     from agegender.tracking.sync import follow
-    from agegender.training.device import check_device, decide, gpu_claimed, runs_at_once, set_process
+    from agegender.training.device import check_device, gpu_claimed, resolve_trainer, runs_at_once, set_process
     from agegender.training.setup import set_up, tracking_target
 
     check(config)
@@ -84,7 +84,7 @@ def train(config: DictConfig, sweeping: bool = False) -> None:
         if folder.state == "done":
             log.info("%s is done: another process has just finished it", folder.identity)
             return
-        decide(config, pack.images.nbytes * config.protocol.get("fraction", 1.0), at_once=at_once)
+        resolve_trainer(config, pack.images.nbytes * config.protocol.get("fraction", 1.0), at_once=at_once)
         set_process(config)
         log.info("%s: started", folder.identity)
         if "label_files" not in pack.info:
@@ -93,11 +93,11 @@ def train(config: DictConfig, sweeping: bool = False) -> None:
         if target is None:
             fit_or_record(config, pack, folder, None)
         else:
-            with follow(target, folder, system_metrics=config.tracking.system_metrics) as mirror:
-                fit_or_record(config, pack, folder, mirror)
+            with follow(target, folder, system_metrics=config.tracking.system_metrics) as sync:
+                fit_or_record(config, pack, folder, sync)
 
 
-def fit_or_record(config: DictConfig, pack: "Pack", folder: RunFolder, mirror: Callable[[], None] | None) -> None:
+def fit_or_record(config: DictConfig, pack: "Pack", folder: RunFolder, sync: Callable[[], None] | None) -> None:
     """Train; an error is recorded in failed.json and raised again."""
     import torch
 
@@ -105,7 +105,7 @@ def fit_or_record(config: DictConfig, pack: "Pack", folder: RunFolder, mirror: C
 
     try:
         with disk_explained(folder.path):
-            fit(config, pack, folder, mirror)
+            fit(config, pack, folder, sync)
     except Exception as error:
         sentence = " ".join(str(error).split()) or type(error).__name__
         try:

@@ -1,4 +1,4 @@
-"""The jobs of an experiment: one function, used by every verb."""
+"""The jobs of an experiment: one function, used by every command."""
 
 from __future__ import annotations
 
@@ -52,23 +52,23 @@ class Job:
     training_share: float = 1.0
 
 
-def narrowed(words: Sequence[str], params: Mapping[str, str] | None) -> dict[str, str]:
+def narrowed(overrides: Sequence[str], params: Mapping[str, str] | None) -> dict[str, str]:
     """What an experiment sweeps but for what the command line says: `fold=0` takes `fold` out of it."""
     swept = dict(params or {})
-    given = dict(word.lstrip("+").split("=", 1) for word in words if "=" in word)
+    given = dict(word.lstrip("+").split("=", 1) for word in overrides if "=" in word)
     changed = [key for key in FOLLOWS if key in given and given[key] != swept.get(key)]
     gone = given.keys() | {follower for key in changed for follower in FOLLOWS[key]}
     return {key: values for key, values in swept.items() if key not in gone}
 
 
-def words_of(config: DictConfig, task: Sequence[str], *, own: Sequence[str] = ()) -> list[str]:
-    """Return the words of a command about many jobs, those that stand in `swept` too, without what is the verb's `own`.
+def overrides_of(config: DictConfig, task: Sequence[str], *, own: Sequence[str] = ()) -> list[str]:
+    """Return the overrides of the jobs of a command, those in `swept` too, without the command's `own`.
 
-    `task` are the words that Hydra has seen.
+    `task` are the overrides that Hydra has seen.
     """
     seen = [word for word in task if word.split("=", 1)[0] not in ("swept", *own)]
     if not isinstance(config.swept, ListConfig):
-        raise UserError(f"swept={config.swept} must be a list of words such as 'fold=0,1': say them by themselves")
+        raise UserError(f"swept={config.swept} must be a list of overrides such as 'fold=0,1': say them by themselves")
     aside: list[str] = OmegaConf.to_container(config.swept, resolve=False)  # type: ignore[assignment]
     return [*seen, *aside]
 
@@ -80,9 +80,9 @@ def expand(overrides: Sequence[str], params: Mapping[str, str] | None) -> list[l
     """
     hydra = GlobalHydra.instance()
     loader = hydra.config_loader() if hydra.is_initialized() else None
-    words = [*(f"{key}={value}" for key, value in narrowed(overrides, params).items()), *overrides]
+    overrides = [*(f"{key}={value}" for key, value in narrowed(overrides, params).items()), *overrides]
     try:
-        parsed = OverridesParser.create(config_loader=loader).parse_overrides(words)
+        parsed = OverridesParser.create(config_loader=loader).parse_overrides(overrides)
         for override in parsed:
             if override.is_sweep_override():
                 _check_sweep(override, loader)
@@ -109,10 +109,10 @@ def _check_sweep(override: Override, loader: ConfigLoader | None) -> None:
                 raise UserError(f"{word}: {file} has a sweep of its own: run the command once for each")
 
 
-def composed(verb: str, words: Sequence[str]) -> DictConfig:
-    """Compose and check the configuration of one job of a verb; UserError for what no run can have."""
+def composed(command: str, overrides: Sequence[str]) -> DictConfig:
+    """Compose and check the configuration of one job of a command; UserError for what no run can have."""
     try:
-        config = compose(verb, overrides=list(words))
+        config = compose(command, overrides=list(overrides))
         check(config)
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(one_sentence(error)) from None
@@ -126,11 +126,11 @@ def list_jobs(overrides: Sequence[str], params: Mapping[str, str] | None) -> lis
     """
     packs: dict[str, Pack] = {}
     jobs = []
-    for words in expand(overrides, params):
-        config = composed("train", words)
+    for job in expand(overrides, params):
+        config = composed("train", job)
         if config.data.pack not in packs:
             packs[config.data.pack] = pack_of(config)
-        jobs.append(_job(config, packs[config.data.pack].digest, tuple(words)))
+        jobs.append(_job(config, packs[config.data.pack].digest, tuple(job)))
     return jobs
 
 

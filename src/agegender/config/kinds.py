@@ -1,4 +1,4 @@
-"""What kind of value each setting of every verb takes: one table, and the check of a configuration against it.
+"""What kind of value each setting of every command takes: one table, and the check of a configuration against it.
 
 It tells kinds only; which of the right kind are known or fit together is said where they are used.
 """
@@ -134,7 +134,7 @@ SETTINGS = {
     "recipe.schedule.every": whole(1),
     "recipe.schedule.restart": optional(whole(1)),
     "recipe.schedule.warmup": number(0),
-    "evaluation.look": optional(TEXT),
+    "evaluation.views": optional(TEXT),
     "evaluation.statistics": optional(TEXT),
     "evaluation.batch_size": optional(whole(1)),
     "evaluation.order": optional(TEXT),

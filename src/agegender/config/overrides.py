@@ -1,4 +1,4 @@
-"""The words of a command line, before Hydra reads them."""
+"""The overrides of a command line, before Hydra reads them."""
 
 import shlex
 from collections.abc import Sequence
@@ -12,34 +12,34 @@ from agegender.config.kinds import kind_of
 from agegender.config.settings import config_folder
 from agegender.errors import UserError
 
-TAKE_A_WORD = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp", "--package", "-p")
+TAKE_A_VALUE = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp", "--package", "-p")
 SECRET = ("tracking.uri",)  # may hold a password: no message repeats its value
 # The groups that experiments sweep. Hydra composes a sweep once without what is swept, so that a setting which only
 # these choices have would be none there.
 OF_THE_JOBS = ("data", "evaluation", "protocol", "recipe", "system", "transfer")
 
 
-def read_words(words: Sequence[str]) -> list[str]:
-    """Return the words with text as it was typed: a folder `2019` or `1e3` is no number.
+def read_overrides(overrides: Sequence[str]) -> list[str]:
+    """Return the overrides with text as it was typed: a folder `2019` or `1e3` is no number.
 
     UserError for a word that cannot be read, and for one that names no choice of a group.
     """
     return [
-        word if before in TAKE_A_WORD or not _is_override(word) else _read(word)
-        for before, word in zip(["", *words], words, strict=False)
+        word if before in TAKE_A_VALUE or not _is_override(word) else _read(word)
+        for before, word in zip(["", *overrides], overrides, strict=False)
     ]
 
 
-def gathered(words: Sequence[str]) -> list[str]:
+def gathered(overrides: Sequence[str]) -> list[str]:
     """Put what is for the jobs alone into the setting `swept`: sweeps, and settings inside of groups that are swept.
 
-    It stands where the first of them did, since Hydra takes no words after a flag that follows others.
+    It stands where the first of them did, since Hydra takes no overrides after a flag that follows others.
     """
-    aside = [word for word in words if _is_for_the_jobs(word)]
+    aside = [word for word in overrides if _is_for_the_jobs(word)]
     quoted = ",".join(QuotedString(word, Quote.double).with_quotes() for word in aside)
-    first = words.index(aside[0]) if aside else len(words)
-    later = [word for word in words[first:] if word not in aside]
-    return [*words[:first], *([f"swept=[{quoted}]"] if aside else []), *later]
+    first = overrides.index(aside[0]) if aside else len(overrides)
+    later = [word for word in overrides[first:] if word not in aside]
+    return [*overrides[:first], *([f"swept=[{quoted}]"] if aside else []), *later]
 
 
 def _is_override(word: str) -> bool:

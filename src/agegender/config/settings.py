@@ -37,7 +37,7 @@ def check(config: DictConfig) -> None:
     """Refuse values no run can have, before anything is started; UserError names the value and what it may be."""
     from agegender.data.splits import RULES, check_less
     from agegender.data.transforms.views import (
-        get_look,  # these bring torch and pandas, which `--help` need not wait for
+        get_views,  # these bring torch and pandas, which `--help` need not wait for
     )
     from agegender.datasets.protocols import get_protocol
     from agegender.training.optimization import check_recipe
@@ -50,7 +50,7 @@ def check(config: DictConfig) -> None:
         raise UserError(f"fold={config.fold}: protocol {config.protocol.name} has one fold, choose fold=0")
     if (other := other_test_set(config)) and config.fold >= get_protocol(other.protocol.name, other.data.name).folds:
         raise UserError(f"fold={config.fold}: data.test={other.data.name} has one fold, choose fold=0")
-    get_look(evaluation_of(config).look)
+    get_views(evaluation_of(config).views)
     check_transfer(config, tasks_of(config))
     check_less(config.half, config.training_share)
     check_network(config)
@@ -72,7 +72,7 @@ def check(config: DictConfig) -> None:
 
 
 def check_network(config: DictConfig) -> None:
-    """Refuse heads that cannot be made, and an input size that the trunk cannot read."""
+    """Refuse heads that cannot be made, and an input size that the backbone cannot read."""
     from agegender.heads import create_head  # these bring torch, which `--help` need not wait for
     from agegender.models.sizes import check_size
     from agegender.tasks import get_task
@@ -219,17 +219,17 @@ def prepare_command(config: DictConfig) -> str:
 
     data = plain(config.data)
     made = recorded(Path(data["pack"]))
-    words = [f"data={data['name']}"]
+    overrides = [f"data={data['name']}"]
     if data["source"] or "generate" not in data:
-        words.append(f"data.source={data['source'] or made.get('source', '/path/to/it')}")
+        overrides.append(f"data.source={data['source'] or made.get('source', '/path/to/it')}")
     settings = {
         key: made.get("settings", {}).get(key) if value is None else value for key, value in data["settings"].items()
     }
-    words += [f"data.settings.{key}={value}" for key, value in settings.items() if value not in (None, "auto")]
+    overrides += [f"data.settings.{key}={value}" for key, value in settings.items() if value not in (None, "auto")]
     if data["size"] != 256:
-        words.append(f"data.size={data['size']}")
+        overrides.append(f"data.size={data['size']}")
     if data["allow_missing"]:
-        words.append("data.allow_missing=true")
+        overrides.append("data.allow_missing=true")
     if config.paths.data != "data":
-        words.append(f"paths.data={config.paths.data}")
-    return "agegender prepare " + " ".join(map(shlex.quote, words))
+        overrides.append(f"paths.data={config.paths.data}")
+    return "agegender prepare " + " ".join(map(shlex.quote, overrides))

@@ -1,4 +1,4 @@
-"""Training, validation and test parts of a fold, and the fixed orders that every split of the suite is drawn from."""
+"""Training, validation and test splits of a fold, and the fixed orders that they are drawn from."""
 
 import hashlib
 from collections import defaultdict
@@ -62,18 +62,18 @@ def deal_folds(rows: pd.DataFrame, strata: list[str]) -> pd.Series:
     return faces["unit"].map(folds).astype("Int64").reindex(rows.index)
 
 
-def tested_first(parts: pd.Series) -> pd.Series:
-    """Return the only fold of published parts (Int64): 0 tests, -1 trains; the parts are train, val, test.
+def tested_first(splits: pd.Series) -> pd.Series:
+    """Return the only fold of published splits (Int64): 0 tests, -1 trains; the splits are train, val, test.
 
     Tested are the faces of `test`, or of `val` where there is no `test`; `val` trains otherwise, and validation is
     drawn anew from all that train.
     """
-    tested = "test" if (parts == "test").any() else "val"
-    return (parts == tested).map({True: 0, False: -1}).astype("Int64")
+    tested = "test" if (splits == "test").any() else "val"
+    return (splits == tested).map({True: 0, False: -1}).astype("Int64")
 
 
 def split(rows: pd.DataFrame, fold: int, *, validation: float = 0.1, rule: str = "by_subject") -> pd.DataFrame:
-    """Return `rows` with a column `part`: "train", "validation" or "test" (the rows of `fold`).
+    """Return `rows` with a column `split`: "train", "validation" or "test" (the rows of `fold`).
 
     Validation is taken from the other folds, the same for every system and seed, by a `rule`:
 
@@ -85,8 +85,8 @@ def split(rows: pd.DataFrame, fold: int, *, validation: float = 0.1, rule: str =
       that the lists leave out of this fold are not returned.
 
     UserError for a fold outside 0..4, a share outside (0, 1), a rule that does not exist or does not fit the rows, and
-    when a part is empty; RuntimeError when a subject or an image would be in the test fold and in another part, or, by
-    a rule that is not called leaky, in training and validation.
+    when a split is empty; RuntimeError when a subject or an image would be in the test fold and in another split, or,
+    by a rule that is not called leaky, in training and validation.
     """
     if fold not in range(FOLDS):
         raise UserError(f"fold={fold}: there are {FOLDS} folds, choose fold=0 to fold={FOLDS - 1}")
@@ -94,18 +94,18 @@ def split(rows: pd.DataFrame, fold: int, *, validation: float = 0.1, rule: str =
         raise UserError(f"validation={validation}: expected a share of the training rows above 0 and below 1")
     _check_rule(rule, rows)
     test = rows["fold"] == fold
-    part = pd.Series("test", index=rows.index, dtype="string")
-    part[~test] = RULES[rule](rows[~test], fold, validation)
+    assigned = pd.Series("test", index=rows.index, dtype="string")
+    assigned[~test] = RULES[rule](rows[~test], fold, validation)
     for name in ("test", "train", "validation"):
-        if not (part == name).any():
+        if not (assigned == name).any():
             present = ", ".join(map(str, sorted(rows["fold"].unique()))) or "none"
             raise UserError(
                 f"fold={fold} has no {name} rows: the data has {len(rows)} rows of fold {present}; "
                 "use another fold, or a more complete copy of the data"
             )
     # Validation may share subjects and images with training under a leaky name, and nothing ever with the test fold.
-    assert_disjoint(rows, part.replace("validation", "train") if rule.endswith("_leaky") else part)
-    return rows.assign(part=part)[part.notna()]
+    assert_disjoint(rows, assigned.replace("validation", "train") if rule.endswith("_leaky") else assigned)
+    return rows.assign(split=assigned)[assigned.notna()]
 
 
 def check_less(half: int | None, share: float) -> None:
@@ -141,24 +141,24 @@ def _first_half(manifest: pd.DataFrame) -> pd.Series:
     return manifest.loc[manifest["subject"].isin(subjects) | drawn.reindex(manifest.index, fill_value=False), "image"]
 
 
-def thin_training(parted: pd.DataFrame, share: float) -> pd.DataFrame:
-    """Keep a share of the training rows of `split`, ceil(share x n) of every stratum; the other parts stay whole.
+def thin_training(rows: pd.DataFrame, share: float) -> pd.DataFrame:
+    """Keep a share of the training rows of `split`, ceil(share x n) of every stratum; the other splits stay whole.
 
     The order is fixed: a smaller share is a subset of a larger one.
     """
     check_less(None, share)
-    train = parted[parted["part"] == "train"]
+    train = rows[rows["split"] == "train"]
     kept = first_share(train, _strata(train), share, "training_share_v1/")
-    return parted[kept.reindex(parted.index, fill_value=True)]
+    return rows[kept.reindex(rows.index, fill_value=True)]
 
 
-def assert_disjoint(rows: pd.DataFrame, part: pd.Series) -> None:
-    """Raise RuntimeError when a known subject or an image stands in more than one part."""
+def assert_disjoint(rows: pd.DataFrame, assigned: pd.Series) -> None:
+    """Raise RuntimeError when a known subject or an image stands in more than one split."""
     for column in ("subject", "image"):
-        parts = part.groupby(rows[column]).nunique()
-        if (parts > 1).any():
-            name = parts.index[parts > 1][0]
-            raise RuntimeError(f"{column} {name} stands in more than one of the parts training, validation and test")
+        splits = assigned.groupby(rows[column]).nunique()
+        if (splits > 1).any():
+            name = splits.index[splits > 1][0]
+            raise RuntimeError(f"{column} {name} stands in more than one of the splits training, validation and test")
 
 
 def _check_rule(rule: str, rows: pd.DataFrame) -> None:
@@ -166,7 +166,7 @@ def _check_rule(rule: str, rows: pd.DataFrame) -> None:
         raise UserError(f"there is no rule '{rule}' for validation: choose from {', '.join(RULES)}")
     listed = "listed" in rows
     if listed and rule != "listed_leaky":
-        raise UserError(f"validation={rule}: this protocol's parts come from the authors' lists, use listed_leaky")
+        raise UserError(f"validation={rule}: this protocol's splits come from the authors' lists, use listed_leaky")
     if rule == "listed_leaky" and not listed:
         raise UserError("validation=listed_leaky: this protocol has no lists, use by_subject, or protocol=lmtcnn_lists")
 
@@ -189,11 +189,11 @@ def _by_image_leaky(rest: pd.DataFrame, fold: int, share: float) -> pd.Series:
 
 
 def _listed_leaky(rest: pd.DataFrame, fold: int, share: float) -> pd.Series:
-    parts = rest["listed"].str.split(" ").str[fold]
-    return parts.where(parts != "none")
+    splits = rest["listed"].str.split(" ").str[fold]
+    return splits.where(splits != "none")
 
 
-# How validation is taken from the rows outside the test fold: rows, test fold, share -> part of each row, or <NA>.
+# How validation is taken from the rows outside the test fold: rows, test fold, share -> split of each row, or <NA>.
 RULES: dict[str, Callable[[pd.DataFrame, int, float], pd.Series]] = {
     "by_subject": _by_subject,
     "by_image_leaky": _by_image_leaky,

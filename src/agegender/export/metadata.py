@@ -10,7 +10,7 @@ from agegender.prediction.trained import Trained
 from agegender.runs.environment import version
 from agegender.tasks import get_task
 
-LOOKS = {
+VIEWS = {
     "resize": "the whole face",
     "centre_crop": "the central square",
     "ten_crop": "corners and centre, each mirrored too, one at a time; the mean of the ten posteriors is the answer",
@@ -29,7 +29,7 @@ def describe(trained: Trained, statistics: str, free_batch: bool) -> Mapping[str
     side, channels = trained.input_size, ", ".join(trained.preprocessing.channels)
     preprocessing = {
         "face": f"a crop as in {trained.data}, RGB, resized to {trained.stored_size} x {trained.stored_size}, 0..255",
-        "look": f"{trained.evaluation.look}: {LOOKS[trained.evaluation.look]}",
+        "views": f"{trained.evaluation.views}: {VIEWS[trained.evaluation.views]}",
         "resize": f"to {side} x {side}, bilinear, pixel i from coordinate i * {trained.stored_size} / {side}, no "
         "half-pixel centres, no antialiasing (TensorFlow 1 resize_images); crops are cut without resizing",
         **_numbers(trained.preprocessing, side),

@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 
 from agegender.config.settings import pack_of
 from agegender.data.batches import Faces
-from agegender.data.transforms.views import get_look
+from agegender.data.transforms.views import get_views
 from agegender.errors import UserError
 from agegender.export.card import write_card
 from agegender.export.metadata import describe
@@ -50,9 +50,9 @@ def export(run: RunFolder, form: str, precision: str, statistics: str | None, fo
     runtime = get_runtime(FORMATS[form])
     runtime.check(precision)
     trained = load(run)
-    used = _settle_statistics(trained, statistics)
+    used = _resolve_statistics(trained, statistics)
     config = read_config(run)
-    parts = _faces(config, run)
+    splits = _faces(config, run)
     free = runtime.free_batch and not trained.depends_on_batch
     metadata = describe(trained, used, free)
     name = f"{trained.identity}-{precision}" + (f"-{statistics}" if statistics else "")
@@ -60,11 +60,11 @@ def export(run: RunFolder, form: str, precision: str, statistics: str | None, fo
     beside = next(place for place in (folder, *folder.parents) if place.is_dir())
     with tempfile.TemporaryDirectory(dir=beside, prefix=".partial-") as unfinished:
         file = Path(unfinished) / f"{name}{runtime.suffix}"
-        calibration = _images(trained, some(parts["train"], CALIBRATION)) if precision == "int8" else ()
-        example = _images(trained, some(parts["test"], 1))[0]
+        calibration = _images(trained, some(splits["train"], CALIBRATION)) if precision == "int8" else ()
+        example = _images(trained, some(splits["test"], 1))[0]
         network, tasks = Logits(trained.network), tuple(trained.network.heads)
         runtime.convert(Conversion(network, example, precision, calibration, metadata, tasks, free), file)
-        faces = some(parts["test"], FACES)
+        faces = some(splits["test"], FACES)
         logits = answers(trained.network, runtime.open(file, 1), faces, partial(_seen, trained))
         heads: dict[str, Any] = dict(trained.network.heads.items())
         parity = {task: compare(heads[task], faces, *both) for task, both in zip(heads, logits, strict=True)}
@@ -80,7 +80,7 @@ def export(run: RunFolder, form: str, precision: str, statistics: str | None, fo
         return [part.replace(folder / part.name) for part in made]
 
 
-def _settle_statistics(trained: Trained, statistics: str | None) -> str:
+def _resolve_statistics(trained: Trained, statistics: str | None) -> str:
     """Decide what batch norm is to use one face at a time; the network is set accordingly."""
     if not trained.depends_on_batch:
         if statistics is not None:
@@ -102,10 +102,10 @@ def _faces(config: DictConfig, run: RunFolder) -> dict[str, Faces]:
     pack = pack_of(config)
     if pack.digest != run.keys["data"]:
         raise UserError(f"{config.data.pack} holds other faces than {run.identity} was trained on: prepare those again")
-    parts = faces_of(config, pack)
-    for faces in parts.values():
+    splits = faces_of(config, pack)
+    for faces in splits.values():
         faces.check()
-    return parts
+    return splits
 
 
 def _images(trained: Trained, faces: Faces) -> list[torch.Tensor]:
@@ -113,8 +113,8 @@ def _images(trained: Trained, faces: Faces) -> list[torch.Tensor]:
 
 
 def _seen(trained: Trained, stored: torch.Tensor) -> torch.Tensor:
-    """What the network reads of faces uint8 (N, S, S, 3): the first view of its look, in torch's default layout."""
-    view = get_look(trained.evaluation.look)[0]
+    """What the network reads of faces uint8 (N, S, S, 3): the first view, in torch's default layout."""
+    view = get_views(trained.evaluation.views)[0]
     return trained.preprocessing(view(stored, trained.input_size)).contiguous()
 
 

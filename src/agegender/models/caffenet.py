@@ -10,7 +10,7 @@ from agegender.models.layers import caffe_norm, caffe_pool, classifier, gaussian
 
 
 class CaffeNet(nn.Module):
-    """The trunk: (N, 3, 227, 227), BGR in 0..255 less a mean -> (N, 4096).
+    """The backbone: (N, 3, 227, 227), BGR in 0..255 less a mean -> (N, 4096).
 
     Unlike AlexNet it pools before it normalises. Convolutions 2, 4 and 5 are of two groups.
     """

@@ -1,4 +1,4 @@
-"""Inception v3 as rude-carnie trains it: slim's trunk under its own batch norm (dpressel/rude-carnie `model.py`).
+"""Inception v3 as rude-carnie trains it: slim's backbone under its own batch norm (dpressel/rude-carnie `model.py`).
 
 The layers are torchvision's. Where they average-pool a map inside a block, the padding around it counts; in TensorFlow
 it does not. rude-carnie starts from an ImageNet checkpoint; here the weights are fresh.
@@ -13,7 +13,7 @@ FEATURES = 2048
 
 
 def inception_v3(mode: Mode, dropout: float = 0.0) -> nn.Module:
-    """Build the trunk: (N, 3, 227, 227) standardised RGB -> (N, 2048), `dropout` on the pooled features.
+    """Build the backbone: (N, 3, 227, 227) standardised RGB -> (N, 2048), `dropout` on the pooled features.
 
     Its batch norm gets `is_training`, so running statistics are used in evaluation in both modes; the faithful one
     estimates them at the authors' decay of 0.9997. No auxiliary classifier: `inception_v3_base` has none.

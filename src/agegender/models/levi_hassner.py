@@ -20,7 +20,7 @@ from agegender.modes import Mode
 
 
 class LeviHassner(nn.Module):
-    """The trunk, three convolution blocks and two full layers: (N, 3, 227, 227) -> (N, 512).
+    """The backbone, three convolution blocks and two full layers: (N, 3, 227, 227) -> (N, 512).
 
     `side` is that of the last map, of 384 channels.
     """

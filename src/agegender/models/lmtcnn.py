@@ -7,7 +7,7 @@ from agegender.modes import Mode
 
 
 class LMTCNN(nn.Module):
-    """The trunk: (N, 3, 227, 227) standardised RGB -> (N, 512).
+    """The backbone: (N, 3, 227, 227) standardised RGB -> (N, 512).
 
     `widths` are the outputs of the two separable blocks: (256, 384) is the paper's 1-1, (512, 384) its 2-1. The names
     are width multipliers of (256, 384); the depthwise multiplier is always 1.

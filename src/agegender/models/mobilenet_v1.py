@@ -14,7 +14,7 @@ BLOCKS = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)]
 
 
 class MobileNetV1(nn.Module):
-    """The trunk: (N, 3, 227, 227) standardised RGB -> (N, 1024).
+    """The backbone: (N, 3, 227, 227) standardised RGB -> (N, 1024).
 
     Batch norm gets `is_training` here, so running statistics are used in evaluation in both modes, estimated at slim's
     decay of 0.999 in the faithful one (the 0.9997 in the authors' function is never used). `dropout` falls on the

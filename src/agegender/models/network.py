@@ -1,4 +1,4 @@
-"""A network: a trunk that reads faces and one head per task."""
+"""A network: a backbone that reads faces and one head per task."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -47,7 +47,7 @@ BACKBONES: dict[str, Callable[[Mode, float], nn.Module]] = {
     "tiny_age": lambda _, dropout: AgeNet(16, dropout),
     **{name: partial(today, name) for name in TRUNKS},
 }
-# Heads start at N(0, 0.01); over these trunks the authors cut that distribution at two deviations.
+# Heads start at N(0, 0.01); over these backbones the authors cut that distribution at two deviations.
 TRUNCATED_HEADS = ("mobilenet_v1", "inception_v3")
 
 

@@ -1,4 +1,4 @@
-"""Which sizes of faces the trunks read, tried without computing anything."""
+"""Which sizes of faces the backbones read, tried without computing anything."""
 
 from bisect import bisect_left
 from functools import lru_cache
@@ -35,11 +35,11 @@ def own_size(model: str) -> int:
 
 @lru_cache
 def reads(model: str, size: int) -> bool:
-    """Whether a trunk takes faces of (size, size) pixels: its shapes fit, on torch's device without memory."""
+    """Whether a backbone takes faces of (size, size) pixels: its shapes fit, on torch's device without memory."""
     with torch.device("meta"), torch.inference_mode():
-        trunk = BACKBONES[model](get_mode("sound"), 0.0).eval()
+        backbone = BACKBONES[model](get_mode("sound"), 0.0).eval()
         try:
-            trunk(torch.empty(2, 3, size, size))
+            backbone(torch.empty(2, 3, size, size))
         except RuntimeError:
             return False
     return True

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from agegender.modes import Mode
 
-# Features of each trunk, and the layer that reads them.
+# Features of each backbone, and the layer that reads them.
 TRUNKS = {
     "mobilenet_v3_small": (576, "classifier"),
     "shufflenet_v2": (1024, "fc"),
@@ -18,8 +18,8 @@ TRUNKS = {
 OF_TORCHVISION = {"shufflenet_v2": "shufflenet_v2_x1_0"}  # where torchvision's name says the width too
 
 
-class Trunk(nn.Module):
-    """The trunk: (N, 3, S, S) standardised RGB -> (N, D) pooled features, with `dropout` on them."""
+class Backbone(nn.Module):
+    """The backbone: (N, 3, S, S) standardised RGB -> (N, D) pooled features, with `dropout` on them."""
 
     def __init__(self, name: str, dropout: float = 0.0):
         super().__init__()
@@ -35,6 +35,6 @@ class Trunk(nn.Module):
         return features
 
 
-def today(name: str, mode: Mode, dropout: float) -> Trunk:
-    """Build a trunk of this name, the same in both modes."""
-    return Trunk(name, dropout)
+def today(name: str, mode: Mode, dropout: float) -> Backbone:
+    """Build a backbone of this name, the same in both modes."""
+    return Backbone(name, dropout)

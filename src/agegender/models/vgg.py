@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 
 class VGGFace(nn.Module):
-    """VGG-Face's trunk, which is VGG-16 as far as its fc7: (N, 3, 224, 224), BGR in 0..255 less a mean -> (N, 4096).
+    """VGG-Face's backbone, which is VGG-16 as far as its fc7: (N, 3, 224, 224), BGR in 0..255 less a mean -> (N, 4096).
 
     Layers and first weights are torchvision's: the authors' initial values were not found, and their trained weights
     cannot be had here. `dropout` falls on both full layers.

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from agegender.data.transforms.views import get_look
+from agegender.data.transforms.views import get_views
 from agegender.prediction.pictures import Box, Face
 from agegender.prediction.trained import Trained
 
@@ -63,8 +63,8 @@ def answer(trained: Trained, faces: Iterable[Face]) -> Iterator[Answer]:
 
 @torch.inference_mode()
 def _posteriors(trained: Trained, faces: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Each task's posterior (N, K), the mean over the views of the look; faces uint8 (N, S, S, 3)."""
-    views = get_look(trained.evaluation.look)
+    """Each task's posterior (N, K), the mean over the views; faces uint8 (N, S, S, 3)."""
+    views = get_views(trained.evaluation.views)
     total: dict[str, torch.Tensor] = {}
     for view in views:
         images = trained.preprocessing(view(faces, trained.input_size))

@@ -1,4 +1,4 @@
-"""A finished run as something that answers: its network, and how it looks at a face."""
+"""A finished run as something that answers: its network, and how it prepares a face."""
 
 import logging
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Trained:
     data: str  # name of the data set it was trained on
     network: Network
     evaluation: Evaluation
-    stored_size: int  # pixels; what an image file is resized to before the look
+    stored_size: int  # pixels; what an image file is resized to before a view is taken
     input_size: int
     preprocessing: Preprocessing
     precision: str
@@ -106,11 +106,11 @@ def _weights(folder: RunFolder) -> Path:
     """Return the file of the evaluated weights: the run's own, or those of the run that trained them."""
     if folder.weights.exists():
         return folder.weights
-    twin = folder.read("weights").get("trained_by")
-    if twin is None:
+    donor = folder.read("weights").get("trained_by")
+    if donor is None:
         remedy = "copy weights.safetensors from where it was trained" if folder.state == "done" else "finish the run"
         raise UserError(f"{folder.path} holds no weights: {remedy}")
-    weights = RunFolder(folder.path.parent / twin).weights
+    weights = RunFolder(folder.path.parent / donor).weights
     if not weights.exists():
-        raise UserError(f"the weights of {folder.path} are those of the run {twin}: copy its folder beside it")
+        raise UserError(f"the weights of {folder.path} are those of the run {donor}: copy its folder beside it")
     return weights

@@ -27,8 +27,10 @@ def draw_answers(row: Row, task: str) -> Figure:
     axes.set_xlabel(f"annotated, {found.unit}", fontsize=_TEXT)
     axes.set_ylabel(f"predicted, {found.unit}", fontsize=_TEXT)
     figure.colorbar(shades, ax=axes, label="faces", shrink=0.8, format="{x:,.0f}").minorticks_off()
-    looks = f"{counts.sum():,} faces" if len(row.seeds) == 1 else f"{counts.sum():,} answers of {len(row.seeds)} seeds"
-    axes.set_title(f"{row.title} ({row.mode})\n{found.title}: {looks}\n{folds_in(row, task)}", fontsize=_TEXT)
+    counted = (
+        f"{counts.sum():,} faces" if len(row.seeds) == 1 else f"{counts.sum():,} answers of {len(row.seeds)} seeds"
+    )
+    axes.set_title(f"{row.title} ({row.mode})\n{found.title}: {counted}\n{folds_in(row, task)}", fontsize=_TEXT)
     return figure
 
 

@@ -8,7 +8,7 @@ from itertools import groupby
 from agegender.cost.counts import Counts
 from agegender.report.costs import Setting, SystemCost, both, median_of, pairs_of, settings_of
 from agegender.report.grid import Grid
-from agegender.report.markup import Dialect
+from agegender.report.markup import Markup
 from agegender.runtimes import RUNTIMES
 
 _NOTES = (
@@ -19,12 +19,12 @@ _NOTES = (
 )
 
 
-def cost_grids(costs: Mapping[str, SystemCost], titles: Mapping[str, str], dialect: Dialect) -> list[Grid]:
+def cost_grids(costs: Mapping[str, SystemCost], titles: Mapping[str, str], markup: Markup) -> list[Grid]:
     """Lay out counts and latencies, a line per system; a grid with counts alone where nothing was measured."""
     groups = [
         list(group) for _, group in groupby(settings_of(costs), key=lambda s: (s.device, s.threads, s.batch_size))
     ]
-    return [_grid(number, costs, titles, group, dialect) for number, group in enumerate(groups or [[]])]
+    return [_grid(number, costs, titles, group, markup) for number, group in enumerate(groups or [[]])]
 
 
 def _grid(
@@ -32,12 +32,12 @@ def _grid(
     costs: Mapping[str, SystemCost],
     titles: Mapping[str, str],
     settings: Sequence[Setting],
-    dialect: Dialect,
+    markup: Markup,
 ) -> Grid:
-    body = [_line(titles[system], [cost], settings, dialect) for system, cost in costs.items()]
+    body = [_line(titles[system], [cost], settings, markup) for system, cost in costs.items()]
     for pair in pairs_of(costs):
         title = " + ".join(titles[system] for system in pair)
-        body.append(_line(title, [costs[system] for system in pair], settings, dialect))
+        body.append(_line(title, [costs[system] for system in pair], settings, markup))
     head = [
         "system",
         "parameters",
@@ -50,14 +50,14 @@ def _grid(
         one = settings[0]
         threads = f"{one.threads} thread{'s' if one.threads > 1 else ''}"
         title = f"Cost: {one.device}; {threads}, batch {one.batch_size}"
-    names = [dialect.escape(word) for word in head]
+    names = [markup.escape(word) for word in head]
     return Grid(f"cost{number}", title, names, body, _NOTES, "l" + "r" * (len(head) - 1))
 
 
-def _line(title: str, costs: Sequence[SystemCost], settings: Sequence[Setting], dialect: Dialect) -> list[str]:
+def _line(title: str, costs: Sequence[SystemCost], settings: Sequence[Setting], markup: Markup) -> list[str]:
     counts = costs[0].counts if len(costs) == 1 else both(costs[0].counts, costs[1].counts)
     medians = [median_of(costs, setting) for setting in settings]
-    return [dialect.escape(title), *counted(counts), *("missing" if ms is None else f"{ms:.2f}" for ms in medians)]
+    return [markup.escape(title), *counted(counts), *("missing" if ms is None else f"{ms:.2f}" for ms in medians)]
 
 
 def counted(counts: Counts) -> list[str]:

@@ -47,7 +47,7 @@ class SystemCost:
     """The counts of a system's network, and its measurements by setting.
 
     `other_function`: the modes and variants whose accuracy is not of the network that is measured here, since it reads
-    the faces beside a face, or looks at a face several times.
+    the faces beside a face, or averages over several views of a face.
     """
 
     counts: Counts
@@ -80,7 +80,7 @@ def load_costs(jobs: Iterable[Job], costs: Path) -> dict[str, SystemCost]:
 
 def _is_other_function(job: Job) -> bool:
     from agegender.config.settings import evaluation_of
-    from agegender.data.transforms.views import get_look
+    from agegender.data.transforms.views import get_views
     from agegender.models.layers import BetaBatchNorm2d
     from agegender.training.fit import build_network
 
@@ -88,7 +88,7 @@ def _is_other_function(job: Job) -> bool:
     with torch.device("meta"):
         norms = [m for m in build_network(job.config).modules() if isinstance(m, BetaBatchNorm2d)]
     reads_batch = {"batch": bool(norms), "network": any(norm.batch_statistics for norm in norms)}
-    return len(get_look(evaluation.look)) > 1 or reads_batch.get(evaluation.statistics, False)
+    return len(get_views(evaluation.views)) > 1 or reads_batch.get(evaluation.statistics, False)
 
 
 def main_device(costs: Mapping[str, SystemCost]) -> str:
@@ -111,7 +111,7 @@ def settings_of(costs: Mapping[str, SystemCost]) -> list[Setting]:
 
 
 def pairs_of(costs: Mapping[str, SystemCost]) -> list[tuple[str, str]]:
-    """Return the systems of one trunk that answer one task each: to answer both, both must be run."""
+    """Return the systems of one backbone that answer one task each: to answer both, both must be run."""
     stems = [system.removesuffix("_age") for system in costs if system.endswith("_age")]
     return [(f"{stem}_age", f"{stem}_gender") for stem in stems if f"{stem}_gender" in costs]
 

@@ -80,8 +80,10 @@ def _draw_confusion(row: Row, task: str) -> Figure:
     axes.set_yticks(range(len(labels)), labels, fontsize=_TEXT)
     axes.set_xlabel("predicted", fontsize=_TEXT)
     axes.set_ylabel("annotated (100% in each row)", fontsize=_TEXT)
-    looks = f"{counts.sum():,} faces" if len(row.seeds) == 1 else f"{counts.sum():,} answers of {len(row.seeds)} seeds"
-    axes.set_title(f"{row.title} ({row.mode})\n{TASKS[task].title}: {looks}\n{folds_in(row, task)}", fontsize=_TEXT)
+    counted = (
+        f"{counts.sum():,} faces" if len(row.seeds) == 1 else f"{counts.sum():,} answers of {len(row.seeds)} seeds"
+    )
+    axes.set_title(f"{row.title} ({row.mode})\n{TASKS[task].title}: {counted}\n{folds_in(row, task)}", fontsize=_TEXT)
     return figure
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Dialect:
+class Markup:
     """How a format writes what plain text has no sign for."""
 
     escape: Callable[[str], str]
@@ -55,5 +55,5 @@ _LATEX_SIGNS = {sign: f"\\{sign}" for sign in "{}$&#_%"} | {
     "†": r"\textdagger{}",
 }
 
-MARKDOWN = Dialect(_escape_markdown, lambda text: f"**{text}**", " ± ", "–", "—", " †")
-LATEX = Dialect(_escape(_LATEX_SIGNS), lambda text: rf"\textbf{{{text}}}", r"\,$\pm$\,", "--", "---", r"\textdagger{}")
+MARKDOWN = Markup(_escape_markdown, lambda text: f"**{text}**", " ± ", "–", "—", " †")
+LATEX = Markup(_escape(_LATEX_SIGNS), lambda text: rf"\textbf{{{text}}}", r"\,$\pm$\,", "--", "---", r"\textdagger{}")

@@ -1,4 +1,4 @@
-"""What a cell of a table says in words, in the dialect of Markdown or LaTeX."""
+"""What a cell of a table says in words, in the markup of Markdown or LaTeX."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from agegender.report.cells import Cell, Column
 from agegender.report.differences import Difference
-from agegender.report.markup import Dialect
+from agegender.report.markup import Markup
 from agegender.report.table import Row
 
 Told = TypeVar("Told", Cell, Difference)
@@ -35,15 +35,15 @@ def mean(cell: Cell, column: Column) -> str:
     return number(cell.mean, column)
 
 
-def say_cell(row: Row, column: Column, say: Callable[[Cell], str], dialect: Dialect) -> str:
+def say_cell(row: Row, column: Column, say: Callable[[Cell], str], markup: Markup) -> str:
     """Say with `say` what a row has in a column, or that it is missing or not predicted."""
-    return told(row.cells.get(column.metric), say, row, dialect)
+    return told(row.cells.get(column.metric), say, row, markup)
 
 
-def told(found: Told | None, say: Callable[[Told], str], row: Row, dialect: Dialect) -> str:
+def told(found: Told | None, say: Callable[[Told], str], row: Row, markup: Markup) -> str:
     """Say what is there and what it lacks: not predicted and missing are different things."""
     if found is None:
-        return dialect.dash
+        return markup.dash
     progress = f"({found.done}/{found.expected} {'runs' if len(row.seeds) > 1 else 'folds'})"
     if not found.folds:
         return f"missing {progress}"

@@ -1,6 +1,6 @@
-"""Mirror run folders to an MLflow server, while they grow or later.
+"""Sync run folders to an MLflow server, while they grow or later.
 
-The run folder is the truth. `mirror` sends what the server does not have yet: `follow` calls it during training,
+The run folder is the truth. `sync` sends what the server does not have yet: `follow` calls it during training,
 `track` afterwards. Each run folder gets a random key, stored as a tag, by which its MLflow run is found. What has been
 sent already is read from the server.
 """
@@ -50,7 +50,7 @@ class Tracked(NamedTuple):
     unfinished: int
 
 
-def mirror(target: Target, folder: RunFolder, *, parent: str | None = None, there: Steps | None = None) -> Steps:
+def sync(target: Target, folder: RunFolder, *, parent: str | None = None, there: Steps | None = None) -> Steps:
     """Send what the server does not have yet of a run folder; return how far its curves are there now.
 
     `there`: what the call before returned; without it the server is asked. A step has one point: one that is made again
@@ -83,12 +83,12 @@ def announce(target: Target, folder: RunFolder, *, parent: str, name: str) -> No
         if not end_of(folder) and not folder.in_training:
             client.update_run(run.info.run_id, status="SCHEDULED")
     if end_of(folder):
-        mirror(target, folder)
+        sync(target, folder)
 
 
 @contextmanager
 def follow(target: Target, folder: RunFolder, *, system_metrics: bool = True) -> Iterator[Callable[[], None]]:
-    """Mirror a run while it trains: yields a function that sends what is new; leaving the block sends the rest.
+    """Sync a run while it trains: yields a function that sends what is new; leaving the block sends the rest.
 
     Set the done mark or write failed.json inside the block: a run left with neither is shown as KILLED until resumed.
     Whatever the server does, the run goes on: the first error is logged, and only the end is tried again.
@@ -109,7 +109,7 @@ def follow(target: Target, folder: RunFolder, *, system_metrics: bool = True) ->
     def send() -> None:
         nonlocal there, watched
         if not trouble:
-            there = attempt(lambda: mirror(target, folder, there=there)) or there
+            there = attempt(lambda: sync(target, folder, there=there)) or there
         # After the first point of the curve: MLflow's compare page opens with the metric that came first.
         if there and not watched and not trouble:
             watched = True
@@ -154,7 +154,7 @@ def track(target: Target, folders: Iterable[RunFolder]) -> Tracked:
                     finished += 1
                     found = find_run(connect(target.uri), target, folder)
                     already += found is not None and has_end(found, folder)
-                    mirror(target, folder, parent=parents.get(folder.identity))
+                    sync(target, folder, parent=parents.get(folder.identity))
                 elif folder.identity not in waiting:
                     show_stopped(target, folder)
         except Damaged as error:
@@ -201,7 +201,7 @@ def _open(target: Target, folder: RunFolder, parent: str | None = None, name: st
 
 def _leave(target: Target, folder: RunFolder, there: Steps | None) -> None:
     answers(target)
-    mirror(target, folder, there=there)
+    sync(target, folder, there=there)
     if not end_of(folder):
         terminate(connect(target.uri), target.run_of(folder), "KILLED")
 

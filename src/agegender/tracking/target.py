@@ -124,13 +124,13 @@ def without_password(text: str) -> str:
 def keep_password_in_memory(config: DictConfig) -> None:
     """Move an address with a password from a sweep's configuration to the environment, which its jobs inherit.
 
-    Hydra writes the configuration and the words of the jobs to disk.
+    Hydra writes the configuration and the overrides of the jobs to disk.
     """
     uri = config.tracking.uri
     if not uri or without_password(uri) == uri:
         return
     os.environ["MLFLOW_TRACKING_URI"] = uri
     config.tracking.uri = None
-    words = config.hydra.overrides.task
-    config.hydra.overrides.task = [word for word in words if not word.lstrip("+").startswith("tracking.uri=")]
+    overrides = config.hydra.overrides.task
+    config.hydra.overrides.task = [word for word in overrides if not word.lstrip("+").startswith("tracking.uri=")]
     config.hydra.job.override_dirname = without_password(config.hydra.job.override_dirname)

@@ -71,7 +71,7 @@ def check_threads(name: str, threads: int | None) -> None:
         raise UserError(f"{name}={threads}: this process may use {cores} cores, choose {name}={cores} or fewer")
 
 
-def decide(config: DictConfig, pixels: float, *, at_once: int = 1) -> None:
+def resolve_trainer(config: DictConfig, pixels: float, *, at_once: int = 1) -> None:
     """Put what suits this machine where `config.trainer` has null, so that the run's config.yaml says what it was.
 
     `pixels` are the bytes of the faces that the run reads; `at_once` runs share the machine.
@@ -161,16 +161,16 @@ def computing_device(config: DictConfig) -> torch.device:
     return torch.device("cuda", int(config.trainer.device or 0)) if gpus(config) else torch.device("cpu")
 
 
-def settle(config: DictConfig, parts: dict[str, Faces]) -> dict[str, Faces]:
+def place_faces(config: DictConfig, splits: dict[str, Faces]) -> dict[str, Faces]:
     """Return the faces with their pixels where they are read from: on the device with `trainer.resident`.
 
     UserError, before anything is computed, when the pixels of one of them are not those that were packed.
     """
-    for faces in parts.values():
+    for faces in splits.values():
         faces.check()
     if not config.trainer.resident:
-        return parts
-    return {part: faces.resident(computing_device(config)) for part, faces in parts.items()}
+        return splits
+    return {split: faces.resident(computing_device(config)) for split, faces in splits.items()}
 
 
 def workers(config: DictConfig) -> int:

@@ -26,7 +26,7 @@ from agegender.runs.folder import RunFolder, identity
 from agegender.runs.history import forget_after, selected_validation
 from agegender.runs.predictions import predictions_text
 from agegender.training.checkpoints import Checkpoints, best_weights, resume_point
-from agegender.training.device import settle, workers
+from agegender.training.device import place_faces, workers
 from agegender.training.inference import predict
 from agegender.training.interruption import stopped_by_signals
 from agegender.training.logger import History
@@ -42,42 +42,42 @@ EVALUATION_BATCH = 128
 log = logging.getLogger(__name__)
 
 
-def fit(config: DictConfig, pack: Pack, folder: RunFolder, mirror: Callable[[], None] | None = None) -> None:
+def fit(config: DictConfig, pack: Pack, folder: RunFolder, sync: Callable[[], None] | None = None) -> None:
     """Train (or fit SVMs), choose the weights, predict the test fold, write everything and set the done mark.
 
     Goes on from the newest checkpoint in the folder when there is one.
     """
     pl.seed_everything(config.seed, workers=True, verbose=False)
-    parts, twin, timer = faces_of(config, pack), trained_twin(config, folder), Timer()
+    splits, donor, timer = faces_of(config, pack), weights_donor(config, folder), Timer()
     reestimated = evaluation_of(config).statistics == "reestimated"
-    read = ("test", *(["train"] if reestimated else [])) if twin else tuple(parts)
-    parts |= settle(config, {part: parts[part] for part in read})
+    read = ("test", *(["train"] if reestimated else [])) if donor else tuple(splits)
+    splits |= place_faces(config, {split: splits[split] for split in read})
     network = build_network(config)
-    rates = {} if twin else _begin(config, pack, parts, network, folder)
+    rates = {} if donor else _begin(config, pack, splits, network, folder)
     module = FaceModule(network, plain(config.recipe), config.seed, rates=rates, compiled=bool(config.trainer.compile))
     svm, validation = policy_of(config) == "svm", dict[str, float]()
     with quiet_lightning():
-        if twin:
-            log.info("%s: evaluating the weights of %s", folder.identity, twin.identity)
-            load_run_weights(module.network, twin)
+        if donor:
+            log.info("%s: evaluating the weights of %s", folder.identity, donor.identity)
+            load_run_weights(module.network, donor)
         elif not svm:
-            module.load_state_dict(_train(config, module, parts, folder, mirror, timer))
+            module.load_state_dict(_train(config, module, splits, folder, sync, timer))
             validation = selected_validation(folder.history, get_mode(config.mode).select, config.recipe.steps)
         started = time.monotonic()
-        if svm and not twin:
-            validation = fit_svm(config, network, parts, folder)
-        predictions = predict(config, module, parts)
+        if svm and not donor:
+            validation = fit_svm(config, network, splits, folder)
+        predictions = predict(config, module, splits)
     seconds = timer.time_elapsed() + time.monotonic() - started  # the timer knows what came before a resume
     scores = evaluate(predictions, tasks_of(config))
-    counts: dict[str, float] = {f"faces/{part}": len(faces.table) for part, faces in parts.items()}
+    counts: dict[str, float] = {f"faces/{split}": len(faces.table) for split, faces in splits.items()}
     counts["parameters"] = sum(p.numel() for p in module.network.parameters())
     folder.write_text("predictions.csv", predictions_text(predictions))
     folder.write(
         "metrics",
         {f"test/{k}": v for k, v in scores.items()} | validation | counts | {"seconds": seconds},
     )
-    if twin and not reestimated:
-        folder.write("weights", {"trained_by": twin.identity})
+    if donor and not reestimated:
+        folder.write("weights", {"trained_by": donor.identity})
     else:
         tensors = {name: tensor.contiguous() for name, tensor in module.network.state_dict().items()}
         write_whole(folder.weights, save(tensors))
@@ -86,22 +86,22 @@ def fit(config: DictConfig, pack: Pack, folder: RunFolder, mirror: Callable[[], 
     log.info("%s: %s", folder.identity, ", ".join(f"{k} {v:.3f}" for k, v in scores.items() if not k.endswith("_n")))
 
 
-def trained_twin(config: DictConfig, folder: RunFolder) -> RunFolder | None:
+def weights_donor(config: DictConfig, folder: RunFolder) -> RunFolder | None:
     """Return the finished run that differs only in being evaluated as the mode says, if its weights are here.
 
     Training ends before evaluation begins, so its weights are the ones this run would train; with other code it might
     train others, so it must be of the same commit.
     """
     keys = folder.keys | {"evaluation": vars(get_mode(config.mode).evaluation)}
-    twin = RunFolder(folder.path.parent / identity(config.system.name, keys))
-    if twin == folder or twin.state != "done" or not twin.weights.exists():
+    donor = RunFolder(folder.path.parent / identity(config.system.name, keys))
+    if donor == folder or donor.state != "done" or not donor.weights.exists():
         return None
     try:
-        code = [tuple(run.read("environment").get(name) for name in ("commit", "dirty")) for run in (twin, folder)]
+        code = [tuple(run.read("environment").get(name) for name in ("commit", "dirty")) for run in (donor, folder)]
     except Damaged as error:
         log.warning("%s trains weights of its own: %s", folder.identity, error)
         return None
-    return twin if code[0] == code[1] else None
+    return donor if code[0] == code[1] else None
 
 
 def build_network(config: DictConfig) -> Network:
@@ -111,7 +111,7 @@ def build_network(config: DictConfig) -> Network:
 
 
 def _begin(
-    config: DictConfig, pack: Pack, parts: dict[str, Faces], network: Network, folder: RunFolder
+    config: DictConfig, pack: Pack, splits: dict[str, Faces], network: Network, folder: RunFolder
 ) -> dict[str, float]:
     """Let the network start as the transfer policy says; return the factors on the learning rate by parameter name.
 
@@ -129,20 +129,20 @@ def _begin(
         except UserError as error:
             log.warning("%s: whether run %s saw its faces is not known: %s", folder.identity, run.identity, error)
             continue
-        names = dict.fromkeys(parts, config.data.name) | ({"test": other} if (other := config.data.test) else {})
-        same = [part for part, name in names.items() if name == theirs.data.name]
+        names = dict.fromkeys(splits, config.data.name) | ({"test": other} if (other := config.data.test) else {})
+        same = [split for split, name in names.items() if name == theirs.data.name]
         if theirs.data.name == "csv" and pack_there.digest != pack.digest:
             same = []  # two tables of one's own may give their images the same names
-        check_unseen(parts, faces_of(theirs, pack_there), run.identity, same=same, halves=config.half is not None)
+        check_unseen(splits, faces_of(theirs, pack_there), run.identity, same=same, halves=config.half is not None)
     return start(network, source, plain(config.transfer), folder)
 
 
 def _train(
     config: DictConfig,
     module: FaceModule,
-    parts: dict[str, Faces],
+    splits: dict[str, Faces],
     folder: RunFolder,
-    mirror: Callable[[], None] | None,
+    sync: Callable[[], None] | None,
     timer: Timer,
 ) -> dict[str, Any]:
     """Train to the last step and return the weights that the mode selects: best on validation, or last."""
@@ -153,7 +153,7 @@ def _train(
     if resumed:
         log.info("%s: going on from step %d", folder.identity, start)
     training = TrainingBatches(
-        parts["train"],
+        splits["train"],
         size=size,
         batch_size=recipe.batch_size,
         steps=recipe.steps,
@@ -164,9 +164,9 @@ def _train(
         start=start,
     )
     validation = EvaluationBatches(
-        parts["validation"], size=size, batch_size=EVALUATION_BATCH, preprocessing=preprocessing
+        splits["validation"], size=size, batch_size=EVALUATION_BATCH, preprocessing=preprocessing
     )
-    trainer = build_trainer(config, folder, mirror, [timer, Checkpoints(folder, select)])
+    trainer = build_trainer(config, folder, sync, [timer, Checkpoints(folder, select)])
     with stopped_by_signals():
         trainer.fit(
             module,
@@ -178,7 +178,7 @@ def _train(
 
 
 def build_trainer(
-    config: DictConfig, folder: RunFolder, mirror: Callable[[], None] | None, callbacks: list[Callback]
+    config: DictConfig, folder: RunFolder, sync: Callable[[], None] | None, callbacks: list[Callback]
 ) -> pl.Trainer:
     """Build Lightning's Trainer for a run: budgets in steps, the curve and the checkpoints in the run's folder."""
     recipe = config.recipe
@@ -191,7 +191,7 @@ def build_trainer(
         gradient_clip_val=recipe.clip_norm,
         # On a CPU these networks are repeatable as they are.
         deterministic="warn" if torch.cuda.is_available() else False,
-        logger=History(folder.history, mirror),
+        logger=History(folder.history, sync),
         # About 200 points of the long budgets: each one waits for the device.
         log_every_n_steps=min(max(10, recipe.steps // 200), recipe.steps),
         callbacks=[

@@ -1,4 +1,4 @@
-"""Predict the test fold: the look, the order and the batch norm statistics that the evaluation names."""
+"""Predict the test fold: the views, the order and the batch norm statistics that the evaluation names."""
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 from agegender.config.settings import evaluation_of, preprocessing_of
 from agegender.data.batches import Batch, EvaluationBatches, Faces, loader
 from agegender.data.transforms.preprocessing import STANDARDIZE, Preprocessing
-from agegender.data.transforms.views import get_look
+from agegender.data.transforms.views import get_views
 from agegender.models.layers import BetaBatchNorm2d
 from agegender.modes import Evaluation
 from agegender.runs.predictions import predictions_table
@@ -24,18 +24,18 @@ from agegender.training.trainer import make_trainer
 ESTIMATION_FACES = 2048  # that batch norm's statistics are estimated from anew
 
 
-def predict(config: DictConfig, module: FaceModule, parts: dict[str, Faces]) -> pd.DataFrame:
-    """Return the predictions table of the test faces, each posterior the mean over the views of the look."""
-    evaluation, test, preprocessing = evaluation_of(config), parts["test"], preprocessing_of(config)
+def predict(config: DictConfig, module: FaceModule, splits: dict[str, Faces]) -> pd.DataFrame:
+    """Return the predictions table of the test faces, each posterior the mean over the views."""
+    evaluation, test, preprocessing = evaluation_of(config), splits["test"], preprocessing_of(config)
     if evaluation.statistics != "network":
         set_statistics(module.network, evaluation.statistics)
     if evaluation.statistics == "reestimated":
-        faces = estimation_batches(parts["train"], config.system.model.input_size, config.seed, preprocessing)
+        faces = estimation_batches(splits["train"], config.system.model.input_size, config.seed, preprocessing)
         module.network.to(computing_device(config))  # Lightning leaves it on the CPU
         reestimate(module.network, loader(faces, workers(config)))
     order = order_of(test, evaluation.order, config.seed)
     total: dict[str, torch.Tensor] = {}
-    views = get_look(evaluation.look)
+    views = get_views(evaluation.views)
     for view in views:
         batches = EvaluationBatches(
             test,

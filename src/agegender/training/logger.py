@@ -12,12 +12,12 @@ from pytorch_lightning.loggers import Logger
 
 
 class History(Logger):
-    """Append what Lightning logs to `history.jsonl`; call `mirror` now and then so that a tracker can follow."""
+    """Append what Lightning logs to `history.jsonl`; call `sync` now and then so that a tracker can follow."""
 
-    def __init__(self, path: Path, mirror: Callable[[], None] | None = None, every_seconds: float = 10.0):
+    def __init__(self, path: Path, sync: Callable[[], None] | None = None, every_seconds: float = 10.0):
         super().__init__()
-        self.path, self.mirror, self.every_seconds = path, mirror, every_seconds
-        self._mirrored = -inf  # the first line is sent at once
+        self.path, self.sync, self.every_seconds = path, sync, every_seconds
+        self._synced = -inf  # the first line is sent at once
 
     @property
     def name(self) -> str:
@@ -35,6 +35,6 @@ class History(Logger):
         line = {"step": step or 0, "time": time.time(), "values": values}
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
-        if self.mirror and time.monotonic() - self._mirrored > self.every_seconds:
-            self.mirror()
-            self._mirrored = time.monotonic()
+        if self.sync and time.monotonic() - self._synced > self.every_seconds:
+            self.sync()
+            self._synced = time.monotonic()

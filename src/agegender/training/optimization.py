@@ -34,7 +34,7 @@ def check_recipe(recipe: Mapping[str, Any]) -> None:
 def build_optimizer(
     network: Network, recipe: Mapping[str, Any], rates: Mapping[str, float] | None = None
 ) -> torch.optim.Optimizer:
-    """Build the recipe's optimiser; weight decay falls on the trunk's weight matrices only.
+    """Build the recipe's optimiser; weight decay falls on the backbone's weight matrices only.
 
     `rates`: factors on the learning rate by the parameter's name, 1 where not named. Parameters without gradient stay
     out.

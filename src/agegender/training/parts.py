@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 def faces_of(config: DictConfig, pack: Pack) -> dict[str, Faces]:
-    """Return the faces of each part ("train", "validation", "test") that have a label for one of the system's tasks.
+    """Return the faces of each name ("train", "validation", "test") that have a label for one of the system's tasks.
 
     With `data.test` the tested faces are another data set's, of the same fold. UserError for labels that the heads
     cannot learn from.
@@ -26,16 +26,14 @@ def faces_of(config: DictConfig, pack: Pack) -> dict[str, Faces]:
     heads = dict(zip(tasks, plain(config.system.heads).values(), strict=True))
     check_labels(rows, heads, _place(config))
     rows = keep_half(rows, pack.manifest, config.fold, config.get("half"))
-    parted = split(rows, config.fold, validation=config.protocol.get("validation", 0.1), rule=config.validation)
-    parted = thin_training(parted, config.get("training_share", 1.0))
-    parts = {
-        part: Faces(pack.images, _labelled(parted[parted["part"] == part], tasks), tasks)
-        for part in ("train", "validation", "test")
+    rows = split(rows, config.fold, validation=config.protocol.get("validation", 0.1), rule=config.validation)
+    rows = thin_training(rows, config.get("training_share", 1.0))
+    splits = {
+        name: Faces(pack.images, _labelled(rows[rows["split"] == name], tasks), tasks)
+        for name in ("train", "validation", "test")
     }
     other = other_test_set(config)
-    return (
-        parts if other is None else parts | {"test": _faces_elsewhere(other, tasks, parted[parted["part"] != "test"])}
-    )
+    return splits if other is None else splits | {"test": _faces_elsewhere(other, tasks, rows[rows["split"] != "test"])}
 
 
 def _faces_elsewhere(config: DictConfig, tasks: list[str], seen: pd.DataFrame) -> Faces:

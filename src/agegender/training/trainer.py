@@ -16,11 +16,11 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from agegender.files import write_whole
 from agegender.training.device import place
 
-DEFAULTS = "PL_TRAINER_"  # Lightning reads the words of its Trainer that are not given from variables of this name
+DEFAULTS = "PL_TRAINER_"  # Lightning reads the options of its Trainer that are not given from variables of this name
 
 
-def make_trainer(config: DictConfig, **words: Any) -> pl.Trainer:
-    """Return Lightning's Trainer for a run, which is one process wherever it was started; `words` are Trainer's own.
+def make_trainer(config: DictConfig, **options: Any) -> pl.Trainer:
+    """Return Lightning's Trainer for a run, which is one process wherever it was started; `options` are Trainer's own.
 
     Lightning looks for a cluster (Slurm, torchrun, LSF, MPI). In a job of Slurm it would write a checkpoint into the
     current folder when the job is to end, start the next run of a sweep from that file, and take the job's tasks for
@@ -35,7 +35,7 @@ def make_trainer(config: DictConfig, **words: Any) -> pl.Trainer:
             default_root_dir=os.devnull,  # no folder: with Slurm's variables set, Lightning looks there for checkpoints
             enable_checkpointing=False,  # Lightning's own; `Checkpoints` writes those of a run
             enable_model_summary=False,
-            **words,
+            **options,
         )
 
 

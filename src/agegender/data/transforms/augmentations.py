@@ -1,4 +1,4 @@
-"""What a network sees of a stored face: random looks in training, the whole face in evaluation.
+"""What a network sees of a stored face: random crops in training, the whole face in evaluation.
 
 Everything works on a whole batch of uint8 faces at once, on whatever device holds them.
 """

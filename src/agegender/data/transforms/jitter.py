@@ -1,4 +1,4 @@
-"""DLDL-v2's looks in training: mirrored, grey, blurred, rotated, in other colours (gaobb/DLDL-v2 `datasets/`)."""
+"""DLDL-v2's augmentation in training: mirrored, grey, blurred, rotated, in other colours (gaobb/DLDL-v2)."""
 
 import math
 from dataclasses import dataclass

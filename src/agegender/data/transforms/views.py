@@ -1,4 +1,4 @@
-"""Looks: the views of a stored face that a trained network answers on; its posteriors are averaged over them."""
+"""Test-time views of a stored face; a network's posteriors are averaged over them."""
 
 from collections.abc import Callable
 from functools import partial
@@ -27,7 +27,7 @@ def mirrored(faces: Tensor, size: int, *, view: View) -> Tensor:
 _CENTRE: View = partial(crop, top=0.5, left=0.5)
 _FIVE: tuple[View, ...] = (*(partial(crop, top=top, left=left) for top in (0, 1) for left in (0, 1)), _CENTRE)
 
-LOOKS: dict[str, tuple[View, ...]] = {
+VIEWS: dict[str, tuple[View, ...]] = {
     # The whole face, resized (LMT `data.py`, eval_image).
     "resize": (resize,),
     # Levi and Hassner's single crop, of the network's size from a face stored larger.
@@ -39,8 +39,8 @@ LOOKS: dict[str, tuple[View, ...]] = {
 }
 
 
-def get_look(name: str) -> tuple[View, ...]:
-    """Return the views of a look; UserError when there is none of this name."""
-    if name not in LOOKS:
-        raise UserError(f"evaluation.look={name} is unknown: choose from {', '.join(LOOKS)}")
-    return LOOKS[name]
+def get_views(name: str) -> tuple[View, ...]:
+    """Return the views of this name; UserError when there is none of this name."""
+    if name not in VIEWS:
+        raise UserError(f"evaluation.views={name} is unknown: choose from {', '.join(VIEWS)}")
+    return VIEWS[name]

@@ -45,7 +45,7 @@ def check_transfer(config: DictConfig, tasks: Sequence[str]) -> None:
 
 
 def blocks_of(backbone: nn.Module) -> list[list[nn.Module]]:
-    """Return the blocks of a trunk: its direct children that have parameters, in order, batch norm with the one before.
+    """Return the blocks of a backbone: direct children with parameters, in order; batch norm joins its predecessor.
 
     Where a module has a single such child, that child's children are the blocks: torchvision's networks stand inside
     one module, MobileNet's blocks inside one Sequential. LMTCNN has four (stem, two separable blocks, full layers),
@@ -81,7 +81,7 @@ def freeze(network: Network, transfer: Mapping[str, Any], loaded: Collection[str
     if fresh:
         raise UserError(
             f"transfer={transfer['name']} would freeze {len(fresh)} tensors that the weights do not hold, such as "
-            f"{fresh[0]}: choose transfer=whole, or weights of the whole trunk"
+            f"{fresh[0]}: choose transfer=whole, or weights of the whole backbone"
         )
     return frozen
 
@@ -94,7 +94,7 @@ def _trained_part(network: Network, transfer: Mapping[str, Any]) -> list[nn.Modu
             blocks, count = blocks_of(network.backbone), transfer["blocks"]
             if count > len(blocks):
                 raise UserError(
-                    f"transfer.blocks={count}: the trunk has {len(blocks)} blocks, choose 1 to {len(blocks)}"
+                    f"transfer.blocks={count}: the backbone has {len(blocks)} blocks, choose 1 to {len(blocks)}"
                 )
             return [module for block in blocks[-count:] for module in block]
         case _:

@@ -27,7 +27,7 @@ def start(network: Network, source: Source, transfer: Mapping[str, Any], folder:
     loaded = load_into(network, weights, source.words)
     if fresh := [name for name in loaded.fresh if name.startswith("backbone.")]:
         log.warning(
-            "%s: %d tensors of the trunk are not in the weights, such as %s", folder.identity, len(fresh), fresh[0]
+            "%s: %d tensors of the backbone are not in the weights, such as %s", folder.identity, len(fresh), fresh[0]
         )
     frozen = freeze(network, transfer, loaded.loaded)
     told = {
@@ -50,20 +50,20 @@ def start(network: Network, source: Source, transfer: Mapping[str, Any], folder:
 def check_unseen(
     ours: Mapping[str, Faces], theirs: Mapping[str, Faces], run: str, *, same: Collection[str], halves: bool
 ) -> None:
-    """Refuse weights of a run that has seen what it must not; `ours` and `theirs` are the parts of both runs.
+    """Refuse weights of a run that has seen what it must not; `ours` and `theirs` are the splits of both runs.
 
     No image (by the bytes of its file) of our test faces may be among the training and validation faces of the `run`,
-    and of our parts of the `same` data set as that run's no image name and no known subject; with `halves`, none of our
-    training faces either. UserError names the first.
+    and of our splits of the `same` data set as that run's no image name and no known subject; with `halves`, none of
+    our training faces either. UserError names the first.
     """
-    seen = pd.concat([theirs[part].table[["image", "subject", "sha256"]] for part in ("train", "validation")])
-    for part in ("test", *(["train"] if halves else [])):
-        for column in ("image", "subject", "sha256") if part in same else ("sha256",):
-            known = ours[part].table[column].dropna()
+    seen = pd.concat([theirs[split].table[["image", "subject", "sha256"]] for split in ("train", "validation")])
+    for split in ("test", *(["train"] if halves else [])):
+        for column in ("image", "subject", "sha256") if split in same else ("sha256",):
+            known = ours[split].table[column].dropna()
             common = known[known.isin(seen[column])]
             if len(common):
-                remedy = "choose a run of the same fold" if part == "test" else "pre-train with the other half"
+                remedy = "choose a run of the same fold" if split == "test" else "pre-train with the other half"
                 raise UserError(
-                    f"{column} {common.iloc[0]} of this run's {part} faces was among the training or validation faces "
+                    f"{column} {common.iloc[0]} of this run's {split} faces was among the training or validation faces "
                     f"of the run {run}, whose weights it starts from ({len(common)} such faces): {remedy}"
                 )

@@ -1,4 +1,4 @@
-"""A linear SVM on the features of a frozen trunk, written into the network's heads."""
+"""A linear SVM on the features of a frozen backbone, written into the network's heads."""
 
 import logging
 import warnings
@@ -21,7 +21,7 @@ NEVER = -1e4  # the score of a label that no training face has: its probability 
 log = logging.getLogger(__name__)
 
 
-def fit_svm(config: DictConfig, network: Network, parts: dict[str, Faces], folder: RunFolder) -> dict[str, float]:
+def fit_svm(config: DictConfig, network: Network, splits: dict[str, Faces], folder: RunFolder) -> dict[str, float]:
     """Fit an SVM for each task and return its share of right answers on validation, `validation/<task>`, 0..1.
 
     Of `transfer.C` the value with the most right answers on the validation faces is taken, the smallest of equals. All
@@ -32,18 +32,18 @@ def fit_svm(config: DictConfig, network: Network, parts: dict[str, Faces], folde
     device = computing_device(config)
     network.to(device).eval()
     batches = {
-        part: EvaluationBatches(
-            parts[part],
+        split: EvaluationBatches(
+            splits[split],
             size=config.system.model.input_size,
             batch_size=BATCH,
             preprocessing=preprocessing_of(config),
         )
-        for part in ("train", "validation")
+        for split in ("train", "validation")
     }
-    features = {part: _features(network.backbone, faces, config, device) for part, faces in batches.items()}
+    features = {split: _features(network.backbone, faces, config, device) for split, faces in batches.items()}
     shares, chosen = {}, {}
     for task, head in network.heads.items():
-        (x, y), (held_out, truth) = (_labelled(features[part], parts[part], task) for part in batches)
+        (x, y), (held_out, truth) = (_labelled(features[split], splits[split], task) for split in batches)
         fits = [(*_affine(x, y, len(get_task(task).labels), c, config.seed), c) for c in sorted(config.transfer.C)]
         scores = [float(np.mean((held_out @ w.T + b).argmax(1) == truth)) if len(truth) else 0.0 for w, b, _ in fits]
         best = int(np.argmax(scores))
@@ -60,7 +60,7 @@ def fit_svm(config: DictConfig, network: Network, parts: dict[str, Faces], folde
 def _features(
     backbone: nn.Module, faces: EvaluationBatches, config: DictConfig, device: torch.device
 ) -> NDArray[np.float64]:
-    """Return what the trunk makes of each face, in the order of the table: (N, D)."""
+    """Return what the backbone makes of each face, in the order of the table: (N, D)."""
     batches = loader(faces, workers(config))
     return torch.cat([backbone(batch["images"].to(device)).float().cpu() for batch in batches]).double().numpy()
 

@@ -85,25 +85,25 @@ def renamed(weights: Mapping[str, Tensor], names: Mapping[str, str]) -> dict[str
 
 
 def load_into(network: Network, weights: Mapping[str, Tensor], origin: str) -> Loaded:
-    """Put the tensors that the trunk has by name into it, and heads whose every name and shape fits.
+    """Put the tensors that the backbone has by name into it, and heads whose every name and shape fits.
 
-    A head bears the name of its task, so weights of another task stay out. UserError when a name of the trunk has
+    A head bears the name of its task, so weights of another task stay out. UserError when a name of the backbone has
     another shape, and when none of its names is there; `origin` names the weights in messages.
     """
     own = network.state_dict()
-    trunk = [name for name in own if name.startswith("backbone.")]
-    wrong = [name for name in trunk if name in weights and weights[name].shape != own[name].shape]
+    backbone = [name for name in own if name.startswith("backbone.")]
+    wrong = [name for name in backbone if name in weights and weights[name].shape != own[name].shape]
     if wrong:
         shapes = f"{tuple(weights[wrong[0]].shape)}, not {tuple(own[wrong[0]].shape)}"
         raise UserError(
             f"{origin}: {wrong[0]} has the shape {shapes} ({len(wrong)} such): these are weights of another network, "
             "choose the system they were trained for"
         )
-    taken = {name for name in trunk if name in weights}
+    taken = {name for name in backbone if name in weights}
     if not taken:
         raise UserError(
-            f"{origin}: none of its {len(weights)} names (such as {next(iter(weights), 'none')}) is one of the trunk "
-            f"(such as {trunk[0]}): say with transfer.names={{from: to}} what their prefixes are here"
+            f"{origin}: none of its {len(weights)} names (such as {next(iter(weights), 'none')}) is one of the "
+            f"backbone (such as {backbone[0]}): say with transfer.names={{from: to}} what their prefixes are here"
         )
     for task in network.heads:
         head = {name for name in own if name.startswith(f"heads.{task}.")}

@@ -5,7 +5,7 @@ import torch
 from torchvision.transforms import functional
 
 from agegender.data.transforms.augmentations import resize
-from agegender.data.transforms.views import LOOKS, get_look
+from agegender.data.transforms.views import VIEWS, get_views
 from agegender.errors import UserError
 
 
@@ -17,26 +17,26 @@ def faces() -> torch.Tensor:
 def test_ten_crop_and_centre_crop_are_torchvisions(faces: torch.Tensor) -> None:
     images = faces.permute(0, 3, 1, 2)
     theirs = {tuple(crop.flatten().tolist()) for crop in functional.ten_crop(images, [20, 20])}
-    ours = [view(faces, 20) for view in get_look("ten_crop")]
+    ours = [view(faces, 20) for view in get_views("ten_crop")]
     assert len(ours) == len(theirs) == 10
     assert {tuple(crop.flatten().tolist()) for crop in ours} == theirs
-    (centre,) = get_look("centre_crop")
+    (centre,) = get_views("centre_crop")
     assert torch.equal(centre(faces, 20), functional.center_crop(images, [20, 20]))
 
 
 def test_the_centre_of_256_begins_at_14_as_in_caffe() -> None:
-    (centre,) = get_look("centre_crop")
+    (centre,) = get_views("centre_crop")
     column = torch.arange(256, dtype=torch.uint8).expand(1, 256, 256)[..., None].expand(1, 256, 256, 3)
     assert centre(column, 227)[0, 0, 0, 0] == 14
 
 
 def test_flip_is_the_whole_face_and_its_mirror_image(faces: torch.Tensor) -> None:
-    plain, mirrored = get_look("flip")
+    plain, mirrored = get_views("flip")
     assert torch.equal(plain(faces, 20), resize(faces, 20))
     assert torch.equal(mirrored(faces, 20), resize(faces, 20).flip(-1))
 
 
 def test_an_unknown_look_is_refused() -> None:
-    with pytest.raises(UserError, match=r"look=squint is unknown: choose from resize, centre_crop, ten_crop, flip"):
-        get_look("squint")
-    assert list(LOOKS) == ["resize", "centre_crop", "ten_crop", "flip"]
+    with pytest.raises(UserError, match=r"views=squint is unknown: choose from resize, centre_crop, ten_crop, flip"):
+        get_views("squint")
+    assert list(VIEWS) == ["resize", "centre_crop", "ten_crop", "flip"]

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from agegender.training.splits import faces_of
 from hydra import compose
 from omegaconf import DictConfig
 from torch import nn
@@ -20,7 +21,6 @@ from agegender.models.layers import BetaBatchNorm2d
 from agegender.runs.folder import RunFolder
 from agegender.runs.predictions import read_predictions
 from agegender.training.inference import estimation_batches, order_of, reestimate, set_statistics
-from agegender.training.parts import faces_of
 
 pytestmark = pytest.mark.usefixtures("hydra")
 Overrides = Callable[..., list[str]]
@@ -120,7 +120,7 @@ def test_order_and_batch_size_matter_to_batch_statistics_only(overrides: Overrid
     _, _, plain = evaluated(overrides)
     names = ("batch_8", "batch_8_sorted", "batch_128_manifest", "reestimated")
     variants = {name: evaluated(overrides, f"evaluation={name}")[2] for name in names}
-    # Ten looks at each face once: at the repeats that fill the batch too they would take ten seconds.
+    # Ten views of each face once: at the repeats that fill the batch too they would take ten seconds.
     variants["ten_crop"] = evaluated(overrides, "evaluation=ten_crop", "evaluation.repeats=none")[2]
     assert all(table["image"].tolist() == plain["image"].tolist() for table in variants.values())
     assert np.abs(posteriors(variants["batch_8"]) - posteriors(variants["batch_8_sorted"])).max() > 1e-6
@@ -150,9 +150,9 @@ def test_the_identity_knows_what_an_evaluation_does_not_what_it_is_called(overri
         config = compose("train", overrides=overrides(*words))
         return run_folder(config, "digest").identity
 
-    assert named() == named("evaluation.look=resize", "evaluation.repeats=none")
+    assert named() == named("evaluation.views=resize", "evaluation.repeats=none")
     assert named("mode=faithful") != named("mode=faithful", "evaluation.statistics=batch")
-    assert named("evaluation=ten_crop") == named("evaluation.look=ten_crop") != named()
+    assert named("evaluation=ten_crop") == named("evaluation.views=ten_crop") != named()
     assert named("validation=by_image_leaky") != named()
 
 
@@ -160,11 +160,11 @@ def test_the_identity_knows_what_an_evaluation_does_not_what_it_is_called(overri
     ("words", "message"),
     [
         ("evaluation.order=random", r"evaluation\.order=random is unknown: choose from manifest, shuffled, sorted"),
-        ("+evaluation.crop=1", r"there is no setting 'evaluation\.crop': choose from look, statistics"),
+        ("+evaluation.crop=1", r"there is no setting 'evaluation\.crop': choose from views, statistics"),
         ("validation=by_user", r"validation=by_user is unknown: choose from by_subject, by_image_leaky"),
         ("evaluation.statistics=mean", r"evaluation\.statistics=mean is unknown"),
         ("evaluation.batch_size=0", r"evaluation\.batch_size=0 must be a whole number of at least 1"),
-        ("evaluation.look=squint", r"evaluation\.look=squint is unknown: choose from resize"),
+        ("evaluation.views=squint", r"evaluation\.views=squint is unknown: choose from resize"),
     ],
 )
 def test_values_no_evaluation_can_have_are_refused(overrides: Overrides, words: str, message: str) -> None:
