@@ -17,8 +17,7 @@ from agegender.data.pixels import CHECKSUM, inode, read, refuse_damaged
 from agegender.data.transforms.augmentations import Augmentation, random_contrast, random_crops, resize
 from agegender.data.transforms.preprocessing import STANDARDIZE, Preprocessing
 from agegender.data.transforms.views import View
-from agegender.heads.head import NO_LABEL
-from agegender.tasks import get_task
+from agegender.tasks import NO_LABEL, get_task
 
 
 class Batch(TypedDict):

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from agegender.data.splits import FOLDS
+from agegender.datasets.folds import FOLDS
+from agegender.tasks import get_task
 
 
 @dataclass(frozen=True)
@@ -21,11 +22,10 @@ class Protocol:
     the protocol that tests the same faces and differs in training only: its published numbers compare. `requires` is a
     column that a manifest may lack or leave empty, and without which the protocol cannot read it. With
     `shares_subjects` who a face shows is set aside: a person may stand in training and test, as in papers that split by
-    image.
+    image. `age_labels` are the names of its age groups where they are not those of `age_task`.
     """
 
     name: str
-    datasets: tuple[str, ...]
     version: int
     description: str
     age_group: Callable[[pd.DataFrame], pd.Series]
@@ -42,3 +42,8 @@ class Protocol:
     stratum: Callable[[pd.DataFrame], pd.Series] | None = None
     requires: str | None = None
     shares_subjects: bool = False
+    age_labels: tuple[str, ...] | None = None
+
+    def labels_of(self, task: str) -> tuple[str, ...]:
+        """Return the names of a task's label values under this protocol."""
+        return self.age_labels if self.age_labels and task == self.age_task else get_task(task).labels
