@@ -164,7 +164,7 @@ def test_the_identity_knows_what_an_evaluation_does_not_what_it_is_called(overri
         ("validation=by_user", r"validation=by_user is unknown: choose from by_subject, by_image_leaky"),
         ("evaluation.statistics=mean", r"evaluation\.statistics=mean is unknown"),
         ("evaluation.batch_size=0", r"evaluation\.batch_size=0 must be a whole number of at least 1"),
-        ("evaluation.views=squint", r"evaluation\.views=squint is unknown: choose from resize"),
+        ("evaluation.views=squint", r"evaluation\.views=squint: there is no such set of views, choose from resize"),
     ],
 )
 def test_values_no_evaluation_can_have_are_refused(overrides: Overrides, words: str, message: str) -> None:

@@ -120,5 +120,7 @@ def test_colours_are_the_authors_in_whatever_order(order: tuple[str, ...]) -> No
 def test_a_recipe_may_name_it() -> None:
     assert augmentation_of(compose("train", overrides=["+recipe.augmentation=dldl_v2"])) is jittered
     assert augmentation_of(compose("train")) is get_augmentation("crops")
-    with pytest.raises(UserError, match=r"recipe.augmentation=none is unknown: choose from crops, dldl_v2"):
+    with pytest.raises(
+        UserError, match=r"recipe.augmentation=none: there is no such augmentation, choose from crops, dldl_v2"
+    ):
         check(compose("train", overrides=["+recipe.augmentation=none"]))
