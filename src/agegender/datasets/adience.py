@@ -224,7 +224,6 @@ def _lists_of(protocol: Protocol, name: str, column: str, **sizes: tuple[int, ..
 # (CVPRW 2015); the sizes of `lmtcnn_lists` are those of the lists in the repository of Lee et al.
 LMTCNN_JOINT = Protocol(
     name="lmtcnn_joint",
-    version=1,
     description="age label exactly one of the eight groups and gender m or f; duplicate rows kept, '(25, 23)' lost",
     age_group=lambda rows: group_of_label(rows["age_label"]),
     variant="aligned",
@@ -236,7 +235,6 @@ LMTCNN_JOINT = Protocol(
 )
 AGE_ONLY = Protocol(
     name="age_only",
-    version=1,
     description="age label exactly one of the eight groups; duplicate rows kept, '(25, 23)' lost",
     age_group=lambda rows: group_of_label(rows["age_label"]),
     labels=("age_group",),
@@ -248,7 +246,6 @@ AGE_ONLY = Protocol(
 )
 GENDER_ONLY = Protocol(
     name="gender_only",
-    version=1,
     description="gender m or f; duplicate rows kept",
     age_group=lambda rows: group_of_label(rows["age_label"]),
     labels=("gender",),
@@ -271,7 +268,6 @@ ADIENCE_PROTOCOLS = (
     _lists_of(GENDER_ONLY, "gender_lists", "lists_gender"),
     Protocol(
         name="eidinger",
-        version=1,
         description="age label exactly one of the eight groups, or '13', as '(8, 12)', or '(38, 42)', as "
         "'(38, 43)'; duplicate rows kept, '(25, 23)' lost",
         age_group=lambda rows: group_of_label(rows["age_label"], EIDINGER),
@@ -283,7 +279,6 @@ ADIENCE_PROTOCOLS = (
     ),
     Protocol(
         name="mivolo",
-        version=1,
         description="each face once; odd age labels moved to the group nearby, '(25, 23)' to '(25, 32)'; "
         "gender may be missing; published on faces/ images",
         age_group=lambda rows: group_of_label(rows["age_label"], MIVOLO),
@@ -297,7 +292,6 @@ ADIENCE_PROTOCOLS = (
     ),
     Protocol(
         name="subject_exclusive",
-        version=1,
         description="each face once; an age label counts when its whole range lies inside one group, '(25, 23)' as "
         "'(25, 32)'; a face with one usable label counts for that task only",
         age_group=lambda rows: group_around_label(rows["age_label"]),

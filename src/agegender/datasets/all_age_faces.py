@@ -15,8 +15,8 @@ import pandas as pd
 
 from agegender.datasets.dataset import Dataset, Dropped
 from agegender.datasets.folds import deal_folds
-from agegender.datasets.labels import PARTITION_LABELS, group_of_years, partition
-from agegender.datasets.protocol import Protocol
+from agegender.datasets.labels import group_of_years
+from agegender.datasets.protocol import by_partition
 from agegender.datasets.source import Source, open_source
 from agegender.errors import UserError
 
@@ -85,14 +85,10 @@ def _check_genders(source: Source, name: str) -> None:
             )
 
 
-PROTOCOL = Protocol(
+PROTOCOL = by_partition(
     name="all_age_faces_folds",
-    version=1,
     description="five folds, ours: dealt within age group and annotated gender; every image shows another person",
-    age_group=partition,
-    age_labels=PARTITION_LABELS,
     labels=("age_years", "gender"),
-    stratum=partition,
     counts={"distinct": (13322,)},  # of the README of JingchunCheng/All-Age-Faces-Dataset
 )
 ALL_AGE_FACES = Dataset("all_age_faces", read_all_age_faces, (PROTOCOL,))

@@ -21,8 +21,8 @@ import pandas as pd
 from agegender.datasets.columns import read_table, refuse, refuse_repeats, to_rows, to_spreads, to_years
 from agegender.datasets.dataset import Dataset, Dropped
 from agegender.datasets.folds import tested_first
-from agegender.datasets.labels import PARTITION_LABELS, group_of_years, partition
-from agegender.datasets.protocol import Protocol
+from agegender.datasets.labels import group_of_years
+from agegender.datasets.protocol import by_partition
 from agegender.datasets.source import Source, open_source
 from agegender.errors import UserError
 
@@ -139,17 +139,13 @@ def _locate(root: Path, images: Mapping[tuple[str, str], list[str]], part: str, 
 
 
 def _dataset(name: str, layout: Layout, tested: str, faces: int | None) -> Dataset:
-    protocol = Protocol(
+    protocol = by_partition(
         name=f"{name}_published",
-        version=1,
         description=f"{layout.title}, apparent age: tested on the published {tested} faces (fold 0, the only one), "
         "trained on the others; subjects are unknown, so a person may stand in both",
-        age_group=partition,
-        age_labels=PARTITION_LABELS,
         labels=("age_years",),
         folds=1,
         fold=lambda rows: tested_first(rows["split"]),
-        stratum=partition,
         counts={} if faces is None else {"distinct": (faces,)},
     )
     return Dataset(name, lambda root: read_chalearn(root, layout), (protocol,))

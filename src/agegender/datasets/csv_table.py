@@ -143,7 +143,6 @@ CSV = Dataset(
     (
         Protocol(
             name="csv_folds",
-            version=1,
             description="the five folds of the table, or where it has none whole persons dealt within age group and "
             "annotated gender (folds.deal_folds); a face with any label counts, for the tasks it has labels of",
             age_group=_labelled,
@@ -155,7 +154,6 @@ CSV = Dataset(
         ),
         Protocol(
             name="csv_split",
-            version=1,
             description="the table's split: tested on its test faces (fold 0, the only one), or on its val faces where "
             "there is no test, trained on the others; a face with any label counts, for the tasks it has labels of",
             age_group=_labelled,

@@ -198,7 +198,6 @@ FAIRFACE = Dataset(
     (
         Protocol(
             name="fairface_folds",
-            version=1,
             description=f"the published training faces in five folds ({FOLD_RULE}: dealt within every age group, "
             "annotated gender and annotated race, byte-identical faces together); the published validation faces are "
             "left out; subjects are unknown, so a person may stand in several folds",
@@ -210,7 +209,6 @@ FAIRFACE = Dataset(
         ),
         Protocol(
             name="fairface_published",
-            version=1,
             description="the published parts: tested on the validation faces (fold 0, the only one), trained on the "
             "training faces; subjects are unknown, so a person, and even a byte-identical face, may stand in both",
             age_group=_decades,

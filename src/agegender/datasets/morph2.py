@@ -13,8 +13,8 @@ import pandas as pd
 from agegender.datasets.columns import read_table, refuse, refuse_repeats, to_rows, to_years
 from agegender.datasets.dataset import Dataset, Dropped
 from agegender.datasets.folds import FOLDS, deal_folds, rank_in_strata
-from agegender.datasets.labels import PARTITION_LABELS, group_of_years, partition
-from agegender.datasets.protocol import Protocol
+from agegender.datasets.labels import group_of_years
+from agegender.datasets.protocol import by_partition
 from agegender.datasets.source import open_source
 from agegender.errors import UserError
 
@@ -64,27 +64,17 @@ MORPH2 = Dataset(
     "morph2",
     read_morph2,
     (
-        Protocol(
+        by_partition(
             name="morph2_exclusive",
-            version=1,
             description="five folds of whole persons, dealt within age group and annotated gender",
-            age_group=partition,
-            age_labels=PARTITION_LABELS,
             labels=("age_years", "gender"),
-            stratum=partition,
         ),
-        Protocol(
+        by_partition(
             name="morph2_random",
-            version=1,
             description="five folds of images, 80 % train and 20 % test as in many papers, each image drawn for itself "
             "within age group and annotated gender: most persons of the test faces are also trained on",
-            age_group=partition,
-            age_labels=PARTITION_LABELS,
             labels=("age_years", "gender"),
-            fold=lambda rows: (rank_in_strata(rows, ["age_group", "gender"], "morph2_random_v1/") % FOLDS).astype(
-                "Int64"
-            ),
-            stratum=partition,
+            fold=_deal_images,
             shares_subjects=True,
         ),
     ),

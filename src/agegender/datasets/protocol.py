@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import pandas as pd
 
 from agegender.datasets.folds import FOLDS
+from agegender.datasets.labels import PARTITION_LABELS, partition
 from agegender.tasks import get_task
 
 
@@ -26,7 +28,6 @@ class Protocol:
     """
 
     name: str
-    version: int
     description: str
     age_group: Callable[[pd.DataFrame], pd.Series]
     labels: tuple[str, ...] = ("age_group", "gender")
@@ -43,7 +44,12 @@ class Protocol:
     requires: str | None = None
     shares_subjects: bool = False
     age_labels: tuple[str, ...] | None = None
+    version: int = 1
 
     def labels_of(self, task: str) -> tuple[str, ...]:
         """Return the names of a task's label values under this protocol."""
         return self.age_labels if self.age_labels and task == self.age_task else get_task(task).labels
+
+
+by_partition = partial(Protocol, age_group=partition, age_labels=PARTITION_LABELS, stratum=partition)
+"""A protocol of faces with ages in years, which gives every age a group."""

@@ -100,7 +100,6 @@ def _check_folds(path: Path, rows: pd.DataFrame, trains: list[pd.DataFrame]) -> 
 
 PROTOCOL = Protocol(
     name="scut_fbp5500_folds",
-    version=1,
     description="the published five folds; subjects are unknown, so a person may stand in several folds",
     age_group=lambda rows: rows["age_group"],
     labels=("attractiveness",),

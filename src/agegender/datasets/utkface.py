@@ -6,8 +6,8 @@ import pandas as pd
 
 from agegender.datasets.dataset import Dataset, Dropped
 from agegender.datasets.folds import FOLDS, rank_in_strata
-from agegender.datasets.labels import PARTITION_LABELS, YEARS_TO_GROUP, group_of_years, partition
-from agegender.datasets.protocol import Protocol
+from agegender.datasets.labels import YEARS_TO_GROUP, group_of_years, partition
+from agegender.datasets.protocol import Protocol, by_partition
 from agegender.datasets.source import hash_of, open_source
 from agegender.errors import UserError
 
@@ -80,31 +80,22 @@ UTKFACE = Dataset(
     (
         Protocol(
             name="utkface_exact",
-            version=1,
             description="faces whose age lies in one of Adience's eight ranges, other ages do not count; subjects are "
             "unknown, so a person may stand in several folds",
             age_group=lambda rows: group_of_years(rows["age_years"], "exact"),
             stratum=partition,
         ),
-        Protocol(
+        by_partition(
             name="utkface_partition",
-            version=1,
             description="every face; age groups start at 0, 4, 7, 14, 24, 36, 46, 57 years; subjects are "
             "unknown, so a person may stand in several folds",
-            age_group=partition,
-            age_labels=PARTITION_LABELS,
-            stratum=partition,
         ),
-        Protocol(
+        by_partition(
             name="utkface_years",
-            version=1,
             description="every face of 0 to 100 years, older ones do not count; subjects are unknown, so a person may "
             "stand in several folds",
-            age_group=partition,
-            age_labels=PARTITION_LABELS,
             labels=("age_years", "gender"),
             fold=lambda rows: rows["fold"].where(rows["age_years"] <= 100),
-            stratum=partition,
         ),
     ),
     crop=(0.93, 0.43),
