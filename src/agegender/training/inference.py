@@ -4,17 +4,15 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
-from omegaconf import DictConfig
 from torch import nn
 from torch.utils.data import DataLoader
 
-from agegender.config.settings import evaluation_of, preprocessing_of
 from agegender.data.batches import Batch, EvaluationBatches, Faces, loader
-from agegender.data.transforms.preprocessing import STANDARDIZE, Preprocessing
+from agegender.data.transforms.preprocessing import STANDARDIZE, Preprocessing, get_preprocessing
 from agegender.data.transforms.views import get_views
 from agegender.models.layers import BetaBatchNorm2d
-from agegender.modes import Evaluation
 from agegender.runs.predictions import predictions_table
+from agegender.spec import Evaluation, Run
 from agegender.tasks import get_task
 from agegender.training.device import computing_device, workers
 from agegender.training.interruption import stopped_by_signals
@@ -24,29 +22,30 @@ from agegender.training.trainer import make_trainer
 ESTIMATION_FACES = 2048  # that batch norm's statistics are estimated from anew
 
 
-def predict(config: DictConfig, module: FaceModule, splits: dict[str, Faces]) -> pd.DataFrame:
+def predict(run: Run, module: FaceModule, splits: dict[str, Faces]) -> pd.DataFrame:
     """Return the predictions table of the test faces, each posterior the mean over the views."""
-    evaluation, test, preprocessing = evaluation_of(config), splits["test"], preprocessing_of(config)
+    evaluation, test = run.evaluation, splits["test"]
+    preprocessing = get_preprocessing(run.system.preprocessing.model_dump())
     if evaluation.statistics != "network":
         set_statistics(module.network, evaluation.statistics)
     if evaluation.statistics == "reestimated":
-        faces = estimation_batches(splits["train"], config.system.model.input_size, config.seed, preprocessing)
-        module.network.to(computing_device(config))  # Lightning leaves it on the CPU
-        reestimate(module.network, loader(faces, workers(config)))
-    order = order_of(test, evaluation.order, config.seed)
+        faces = estimation_batches(splits["train"], run.system.model.input_size, run.seed, preprocessing)
+        module.network.to(computing_device(run.trainer))  # Lightning leaves it on the CPU
+        reestimate(module.network, loader(faces, workers(run.trainer)))
+    order = order_of(test, evaluation.order, run.seed)
     total: dict[str, torch.Tensor] = {}
     views = get_views(evaluation.views)
     for view in views:
         batches = EvaluationBatches(
             test,
-            size=config.system.model.input_size,
+            size=run.system.model.input_size,
             batch_size=evaluation.batch_size,
             view=view,
             preprocessing=preprocessing,
             order=order,
             wrap=evaluation.repeats != "none",
         )
-        for task, posterior in _answers(config, module, batches).items():
+        for task, posterior in _answers(run, module, batches).items():
             total[task] = total.get(task, torch.zeros(())) + posterior / len(views)
     return _table(module, test, batches.order, total, evaluation)
 
@@ -60,11 +59,11 @@ def estimation_batches(
     return EvaluationBatches(train, size=size, batch_size=128, preprocessing=preprocessing, order=few)
 
 
-def _answers(config: DictConfig, module: FaceModule, batches: EvaluationBatches) -> dict[str, torch.Tensor]:
+def _answers(run: Run, module: FaceModule, batches: EvaluationBatches) -> dict[str, torch.Tensor]:
     """Each task's posterior (N, K), in the order of the batches."""
-    trainer = make_trainer(config, logger=False, enable_progress_bar=False)
+    trainer = make_trainer(run, logger=False, enable_progress_bar=False)
     with stopped_by_signals():
-        answers = trainer.predict(module, loader(batches, workers(config))) or []
+        answers = trainer.predict(module, loader(batches, workers(run.trainer))) or []
     tasks = module.network.heads
     return {task: torch.cat([posterior[task].cpu() for _, posterior in answers]) for task in tasks}
 

@@ -6,13 +6,13 @@ import warnings
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from omegaconf import DictConfig
 from torch import nn
 
-from agegender.config.settings import preprocessing_of
 from agegender.data.batches import EvaluationBatches, Faces, loader
+from agegender.data.transforms.preprocessing import get_preprocessing
 from agegender.models.network import Network
 from agegender.runs.folder import RunFolder
+from agegender.spec import Run
 from agegender.tasks import get_task
 from agegender.training.device import computing_device, workers
 
@@ -21,7 +21,7 @@ NEVER = -1e4  # the score of a label that no training face has: its probability 
 log = logging.getLogger(__name__)
 
 
-def fit_svm(config: DictConfig, network: Network, splits: dict[str, Faces], folder: RunFolder) -> dict[str, float]:
+def fit_svm(run: Run, network: Network, splits: dict[str, Faces], folder: RunFolder) -> dict[str, float]:
     """Fit an SVM for each task and return its share of right answers on validation, `validation/<task>`, 0..1.
 
     Of `transfer.C` the value with the most right answers on the validation faces is taken, the smallest of equals. All
@@ -29,22 +29,22 @@ def fit_svm(config: DictConfig, network: Network, splits: dict[str, Faces], fold
     evaluation, predictions, export and `predict` go on as with any network. A head's posterior is then the softmax of
     the decision function: scores that rank labels, not calibrated probabilities.
     """
-    device = computing_device(config)
+    device = computing_device(run.trainer)
     network.to(device).eval()
     batches = {
         split: EvaluationBatches(
             splits[split],
-            size=config.system.model.input_size,
+            size=run.system.model.input_size,
             batch_size=BATCH,
-            preprocessing=preprocessing_of(config),
+            preprocessing=get_preprocessing(run.system.preprocessing.model_dump()),
         )
         for split in ("train", "validation")
     }
-    features = {split: _features(network.backbone, faces, config, device) for split, faces in batches.items()}
+    features = {split: _features(network.backbone, faces, run, device) for split, faces in batches.items()}
     shares, chosen = {}, {}
     for task, head in network.heads.items():
         (x, y), (held_out, truth) = (_labelled(features[split], splits[split], task) for split in batches)
-        fits = [(*_affine(x, y, len(get_task(task).labels), c, config.seed), c) for c in sorted(config.transfer.C)]
+        fits = [(*_affine(x, y, len(get_task(task).labels), c, run.seed), c) for c in sorted(run.transfer.C or ())]
         scores = [float(np.mean((held_out @ w.T + b).argmax(1) == truth)) if len(truth) else 0.0 for w, b, _ in fits]
         best = int(np.argmax(scores))
         weight, bias, chosen[task] = fits[best]
@@ -57,11 +57,9 @@ def fit_svm(config: DictConfig, network: Network, splits: dict[str, Faces], fold
 
 
 @torch.no_grad()
-def _features(
-    backbone: nn.Module, faces: EvaluationBatches, config: DictConfig, device: torch.device
-) -> NDArray[np.float64]:
+def _features(backbone: nn.Module, faces: EvaluationBatches, run: Run, device: torch.device) -> NDArray[np.float64]:
     """Return what the backbone makes of each face, in the order of the table: (N, D)."""
-    batches = loader(faces, workers(config))
+    batches = loader(faces, workers(run.trainer))
     return torch.cat([backbone(batch["images"].to(device)).float().cpu() for batch in batches]).double().numpy()
 
 
