@@ -8,19 +8,20 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from agegender.training.splits import faces_of
 from hydra import compose
 from omegaconf import DictConfig
 from torch import nn
 
 from agegender.commands.train import train
-from agegender.config.settings import check, pack_of, run_folder
+from agegender.config.run import resolve_run
 from agegender.data.batches import EvaluationBatches, Faces, loader
 from agegender.errors import UserError
 from agegender.models.layers import BetaBatchNorm2d
 from agegender.runs.folder import RunFolder
 from agegender.runs.predictions import read_predictions
+from agegender.training.identity import run_folder
 from agegender.training.inference import estimation_batches, order_of, reestimate, set_statistics
+from short_runs import faces_in, folder_of
 
 pytestmark = pytest.mark.usefixtures("hydra")
 Overrides = Callable[..., list[str]]
@@ -44,7 +45,7 @@ def overrides(overrides: Overrides, runs: Path) -> Overrides:
 def evaluated(overrides: Overrides, *words: str) -> tuple[DictConfig, RunFolder, pd.DataFrame]:
     config = compose("train", overrides=overrides(*WORDS, *words))
     train(config)
-    folder = run_folder(config, pack_of(config).digest)
+    folder = folder_of(config)
     return config, folder, read_predictions(folder.predictions)
 
 
@@ -136,7 +137,7 @@ def test_order_and_batch_size_matter_to_batch_statistics_only(overrides: Overrid
 def test_scored_repeats_are_the_first_faces_again(overrides: Overrides) -> None:
     config, _, once = evaluated(overrides)
     _, folder, table = evaluated(overrides, "evaluation=wrap_scored")
-    test = faces_of(config, pack_of(config))["test"]
+    test = faces_in(config)["test"]
     order = order_of(test, "shuffled", 0)
     again = np.sort(np.resize(order, 128))
     assert table["image"].tolist() == test.table["image"].iloc[again].tolist()
@@ -169,4 +170,4 @@ def test_the_identity_knows_what_an_evaluation_does_not_what_it_is_called(overri
 )
 def test_values_no_evaluation_can_have_are_refused(overrides: Overrides, words: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        check(compose("train", overrides=overrides(words)))
+        resolve_run(compose("train", overrides=overrides(words)))

@@ -200,6 +200,10 @@ def _sentence(error: ValidationError, inside: str) -> str:
             return f"there is no setting '{name}': `agegender <command> --cfg job` shows what there is"
         case "missing":
             return f"the setting '{name}' is missing: say {name}=..."
+        case "string_pattern_mismatch":
+            return (
+                f"{name}={value} must be a name of letters, digits and . _ - + @ that begins with a letter, digit or _"
+            )
         case "model_type" | "model_attributes_type" | "mapping_type":
             return f"{name}={shown(value)}: {name} is a group of settings and no setting itself"
     what = first["msg"].replace("Input should", "must").replace("String should", "must").replace("Tuple should", "must")

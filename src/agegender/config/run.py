@@ -1,6 +1,7 @@
 """From Hydra's configuration to a run, with every check of it: the only way to make one from a command line."""
 
 from collections.abc import Mapping
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ from hydra import compose
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 
-from agegender.config.settings import config_folder, plain
+from agegender.config.settings import Official, TestChoice, config_folder, plain
 from agegender.data.splits import FOLDS, RULES
 from agegender.data.transforms.augmentations import get_augmentation
 from agegender.data.transforms.preprocessing import get_preprocessing
@@ -18,13 +19,10 @@ from agegender.errors import UserError, one_sentence
 from agegender.heads import create_head
 from agegender.models.sizes import check_size
 from agegender.modes import get_evaluation
-from agegender.spec import Choice, Data, ProtocolChoice, Run, TestSet
+from agegender.spec import Choice, Data, ProtocolChoice, Recipe, Run, TestSet
 from agegender.tasks import get_task
-from agegender.training.optimization import check_recipe
+from agegender.training.optimization import build_schedule, check_recipe
 from agegender.training.transfer.policy import check_transfer
-
-# What a system says for its recipes to read.
-_FOR_RECIPES = ("official_learning_rate", "official_weight_decay")
 
 
 def resolve_run(config: DictConfig) -> Run:
@@ -58,7 +56,7 @@ def _data_and_protocol(content: Mapping[str, Any]) -> tuple[Data, ProtocolChoice
     return data, protocol.model_copy(update={"version": version})
 
 
-_BESIDE_DATA = ("generate", "test", "test_protocol")
+_BESIDE_DATA = ("generate", *TestChoice.model_fields)
 
 
 def _system(given: Any, data: Data, protocol: ProtocolChoice) -> Any:
@@ -70,7 +68,8 @@ def _system(given: Any, data: Data, protocol: ProtocolChoice) -> Any:
         age if task == "age" else task: {"name": head} if isinstance(head, str) else head
         for task, head in given["heads"].items()
     }
-    return {name: value for name, value in given.items() if name not in _FOR_RECIPES} | {"heads": heads}
+    Official.read({name: given[name] for name in Official.model_fields if name in given}, "system")
+    return {name: value for name, value in given.items() if name not in Official.model_fields} | {"heads": heads}
 
 
 def _test_set(config: DictConfig, data: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -78,14 +77,14 @@ def _test_set(config: DictConfig, data: Mapping[str, Any]) -> dict[str, Any] | N
 
     It is read by `data.test_protocol` or its default protocol.
     """
-    name = data.get("test")
-    if name is None:
+    chosen = TestChoice.read({name: data.get(name) for name in TestChoice.model_fields}, "data")
+    if (name := chosen.test) is None:
         return None
     known = sorted(file.stem for file in (Path(config_folder()) / "data").glob("*.yaml"))
     if name not in known or name == data["name"]:
         raise UserError(f"data.test={name}: choose another data set than {data['name']}, from {', '.join(known)}")
     here = [f"data={name}", f"data.size={data['size']}", f"paths.data='{config.paths.data}'", f"fold={config.fold}"]
-    protocol = [f"protocol={data['test_protocol']}"] if data.get("test_protocol") else []
+    protocol = [f"protocol={chosen.test_protocol}"] if chosen.test_protocol else []
     try:
         other = compose("train", overrides=[*here, *protocol])
     except HydraException as error:
@@ -101,7 +100,7 @@ def _check(run: Run) -> None:
     check_transfer(run.transfer, run.system.heads)
     _check_heads(run.system.heads)
     check_size(run.system.model.name, run.system.model.input_size)
-    check_recipe(run.recipe.model_dump(exclude_none=True))
+    _check_recipe(run.recipe)
     get_preprocessing(run.system.preprocessing.model_dump())
     get_augmentation(run.recipe.augmentation)
     if run.validation not in RULES:
@@ -120,6 +119,19 @@ def _check_folds(run: Run) -> None:
         raise UserError(f"fold={run.fold}: protocol {run.protocol.name} has one fold, choose fold=0")
     if run.test and run.fold >= get_protocol(run.test.protocol.name, run.test.data.name).folds:
         raise UserError(f"fold={run.fold}: data.test={run.test.data.name} has one fold, choose fold=0")
+
+
+def _check_recipe(recipe: Recipe) -> None:
+    content = recipe.model_dump(exclude_none=True)
+    check_recipe(content)
+    try:
+        factors = [build_schedule(content)(step) for step in (0, recipe.steps - 1)]
+    except (TypeError, ValueError, ArithmeticError) as error:
+        raise UserError(
+            f"recipe.schedule={content['schedule']} cannot be used ({error}): correct its settings"
+        ) from None
+    if not all(isinstance(factor, float) and isfinite(factor) for factor in factors):
+        raise UserError(f"recipe.schedule={content['schedule']} gives no rates ({factors}): correct its settings")
 
 
 def _check_heads(heads: Mapping[str, Choice]) -> None:

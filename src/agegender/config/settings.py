@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 from omegaconf import DictConfig, OmegaConf
 from pydantic import BaseModel, Field
 
-from agegender.spec import Count, Data, Index, Run, Spec, Text
+from agegender.spec import Count, Data, Index, NotNegative, Run, Spec, Text
 from agegender.tracking.target import Target, find_target
 
 Folder = Annotated[Path, Field(strict=False)]
@@ -124,16 +124,26 @@ class TrackSettings(TrainSettings):  # noqa: D101
     runs: Text | None
 
 
-class _TestData(Spec):
-    test: Text | None
-    test_protocol: Text | None
+class TestChoice(Spec):
+    """Another data set whose faces are tested, by name, and how it is read."""
+
+    __test__ = False  # no class of tests
+    test: Text | None = None
+    test_protocol: Text | None = None
+
+
+class Official(Spec):
+    """What a system's authors trained it with, for recipes to read."""
+
+    official_learning_rate: NotNegative | None = None
+    official_weight_decay: NotNegative | None = None
 
 
 class _Composed(Spec):
-    """Settings that decide others while a configuration is composed."""
+    """Settings that become others while a run is made."""
 
     pretrained: Text | None
-    data: _TestData
+    data: TestChoice
 
 
 COMMANDS = (

@@ -18,7 +18,7 @@ import torch
 from agegender.data.batches import Faces
 from agegender.errors import UserError
 from agegender.machine.memory import free_memory
-from agegender.spec import Run, Trainer
+from agegender.spec import Trainer
 
 RUN_MEMORY = 1.0e9  # bytes: less than a training process was ever seen to take on a CPU, without the pack's pages
 RESIDENT_SHARE = 0.25  # of a device's free memory that the faces of its runs may take; the rest is for training
@@ -147,12 +147,12 @@ def keep_freed_memory() -> None:
             library.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
-def place(run: Run) -> dict[str, Any]:
+def place(trainer: Trainer, precision: str) -> dict[str, Any]:
     """Return the options that tell Lightning's Trainer where and how exactly to compute."""
     return {
-        "accelerator": run.trainer.accelerator,
-        "devices": [computing_device(run.trainer).index] if gpus(run.trainer) else 1,
-        "precision": "32-true" if run.precision == "tf32" else run.precision,
+        "accelerator": trainer.accelerator,
+        "devices": [computing_device(trainer).index] if gpus(trainer) else 1,
+        "precision": "32-true" if precision == "tf32" else precision,
     }
 
 

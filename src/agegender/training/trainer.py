@@ -30,7 +30,7 @@ def make_trainer(run: Run, **options: Any) -> pl.Trainer:
     alone.set_global_rank(0)  # a task's number may have been taken for it when Lightning was imported
     with _without_variables(DEFAULTS):
         return pl.Trainer(
-            **place(run),
+            **place(run.trainer, run.precision),
             plugins=[alone, WholeFiles()],
             default_root_dir=os.devnull,  # no folder: with Slurm's variables set, Lightning looks there for checkpoints
             enable_checkpointing=False,  # Lightning's own; `Checkpoints` writes those of a run
