@@ -30,9 +30,8 @@ from agegender.training.device import resolve_trainer, set_process
 from agegender.training.faces import faces_of, pack_of
 from agegender.training.fit import build_network, fit, quiet_lightning
 from agegender.training.identity import identity_keys, run_folder
-from agegender.training.inference import predict
-from agegender.training.module import FaceModule
 from agegender.training.setup import set_up
+from agegender.training.test_fold import predict
 from faces import UTKFACE, class_folders
 from plain import plain_loader, train_plainly
 
@@ -58,7 +57,7 @@ def plain_way(run: Run, pack: Pack, folder: Path) -> dict[str, float]:
     loader = plain_loader(files, recipe["batch_size"], 2, recipe["contrast"])
     train_plainly(network, loader, recipe, recipe["steps"])
     with quiet_lightning():
-        answers = predict(run, FaceModule(network, recipe, run.seed), splits)
+        answers = predict(run, network, splits)
     return evaluate(answers, run.tasks)
 
 

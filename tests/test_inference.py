@@ -20,7 +20,8 @@ from agegender.models.layers import BetaBatchNorm2d
 from agegender.runs.folder import RunFolder
 from agegender.runs.predictions import read_predictions
 from agegender.training.identity import run_folder
-from agegender.training.inference import estimation_batches, order_of, reestimate, set_statistics
+from agegender.training.inference import reestimate, set_statistics
+from agegender.training.test_fold import estimation_batches, order_of
 from short_runs import faces_in, folder_of
 
 pytestmark = pytest.mark.usefixtures("hydra")

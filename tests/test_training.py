@@ -16,7 +16,7 @@ from agegender.runs.folder import RunFolder
 from agegender.runs.predictions import read_predictions
 from agegender.training.faces import pack_of
 from agegender.training.fit import build_network, fit
-from agegender.training.inference import order_of
+from agegender.training.test_fold import order_of
 from short_runs import SHORT, Overrides, faces_in, folder_of, run
 
 pytestmark = pytest.mark.usefixtures("hydra")

@@ -29,10 +29,10 @@ from agegender.spec import Run
 from agegender.training.checkpoints import Checkpoints, best_weights, resume_point
 from agegender.training.device import place_faces, workers
 from agegender.training.faces import faces_of, pack_of
-from agegender.training.inference import predict
 from agegender.training.interruption import stopped_by_signals
 from agegender.training.logger import History
 from agegender.training.module import FaceModule
+from agegender.training.test_fold import predict
 from agegender.training.trainer import make_trainer
 from agegender.training.transfer.source import checksum, lineage, source_of
 from agegender.training.transfer.start import check_unseen, start
@@ -73,7 +73,7 @@ def fit(run: Run, pack: Pack, folder: RunFolder, sync: Callable[[], None] | None
         started = time.monotonic()
         if svm and not donor:
             validation = fit_svm(run, network, splits, folder)
-        predictions = predict(run, module, splits)
+        predictions = predict(run, module.network, splits)
     seconds = timer.time_elapsed() + time.monotonic() - started  # the timer knows what came before a resume
     scores = evaluate(predictions, run.tasks)
     counts: dict[str, float] = {f"faces/{split}": len(faces.table) for split, faces in splits.items()}

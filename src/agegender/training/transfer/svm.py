@@ -15,6 +15,7 @@ from agegender.runs.folder import RunFolder
 from agegender.spec import Run
 from agegender.tasks import get_task
 from agegender.training.device import computing_device, workers
+from agegender.training.inference import compute
 
 BATCH = 128
 NEVER = -1e4  # the score of a label that no training face has: its probability is 0 in float32
@@ -56,11 +57,11 @@ def fit_svm(run: Run, network: Network, splits: dict[str, Faces], folder: RunFol
     return shares
 
 
-@torch.no_grad()
 def _features(backbone: nn.Module, faces: EvaluationBatches, run: Run, device: torch.device) -> NDArray[np.float64]:
     """Return what the backbone makes of each face, in the order of the table: (N, D)."""
-    batches = loader(faces, workers(run.trainer))
-    return torch.cat([backbone(batch["images"].to(device)).float().cpu() for batch in batches]).double().numpy()
+    images = (batch["images"] for batch in loader(faces, workers(run.trainer)))
+    features = [each.float().cpu() for each in compute(backbone, images, device, run.precision)]
+    return torch.cat(features).double().numpy()
 
 
 def _labelled(features: NDArray[np.float64], faces: Faces, task: str) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
