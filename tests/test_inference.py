@@ -75,7 +75,7 @@ def test_reestimated_statistics_are_the_means_over_the_batches(faces: Faces) -> 
     network = nn.Sequential(norm, nn.Dropout(0.5))
     batches = loader(EvaluationBatches(faces, size=16, batch_size=3), 0)
     set_statistics(network, "reestimated")
-    reestimate(network, batches)
+    reestimate(network, (batch["images"] for batch in batches), torch.device("cpu"))
     images = [batch["images"] for batch in batches]
     mean = torch.stack([x.mean((0, 2, 3)) for x in images]).mean(0)
     variance = torch.stack([x.var((0, 2, 3)) for x in images]).mean(0)
