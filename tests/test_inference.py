@@ -1,4 +1,4 @@
-"""How test faces are put before a trained network: each choice against what it should do, on runs made here."""
+"""Test-time settings: each choice against what it should do, on runs made here."""
 
 from collections.abc import Callable
 from functools import partial

@@ -41,7 +41,7 @@ def from_weights(overrides: Overrides, weights: object, *more: str) -> list[str]
     return overrides(*SHORT, f"transfer.weights='{weights}'", "half=1", *more)
 
 
-def test_a_frozen_trunk_ends_as_it_began_and_the_folder_tells(
+def test_a_frozen_backbone_ends_as_it_began_and_the_folder_tells(
     overrides: Overrides, pretrained: RunFolder, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", logger="agegender")

@@ -1,4 +1,4 @@
-"""Looks against torchvision's own crops, and against the positions of Caffe's oversampling."""
+"""Test-time views against torchvision's own crops, and against the positions of Caffe's oversampling."""
 
 import pytest
 import torch

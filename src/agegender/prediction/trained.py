@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Trained:
-    """A run's network with its evaluated weights, and what its evaluation put before it."""
+    """A run's network with its evaluated weights, and its test-time settings."""
 
     identity: str
     data: str  # name of the data set it was trained on
