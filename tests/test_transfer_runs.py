@@ -20,8 +20,8 @@ from agegender.report.figures import draw_figures
 from agegender.report.records import load_records
 from agegender.report.table import build_table
 from agegender.runs.folder import RunFolder
-from agegender.spec import Transfer
 from agegender.runs.predictions import read_predictions
+from agegender.spec import Transfer
 from agegender.training.fit import build_network
 from agegender.training.identity import identity_keys
 from finished_runs import finish, job
