@@ -26,8 +26,8 @@ from agegender.config.settings import config_folder
 from agegender.data.pack import Pack
 from agegender.metrics import evaluate
 from agegender.spec import Run
-from agegender.training.device import resolve_trainer, set_process
-from agegender.training.faces import faces_of, pack_of
+from agegender.training.device import computing_device, resolve_trainer, set_process
+from agegender.training.faces import data_of, faces_of, pack_of
 from agegender.training.fit import build_network, fit, quiet_lightning
 from agegender.training.identity import identity_keys, run_folder
 from agegender.training.setup import set_up
@@ -57,7 +57,7 @@ def plain_way(run: Run, pack: Pack, folder: Path) -> dict[str, float]:
     loader = plain_loader(files, recipe["batch_size"], 2, recipe["contrast"])
     train_plainly(network, loader, recipe, recipe["steps"])
     with quiet_lightning():
-        answers = predict(run, network, splits)
+        answers = predict(network, data_of(run, splits), run.evaluation, computing_device(run.trainer), run.precision)
     return evaluate(answers, run.tasks)
 
 

@@ -16,7 +16,8 @@ from agegender.config.jobs import expand, list_jobs, narrowed
 from agegender.config.run import resolve_run
 from agegender.config.settings import config_folder
 from agegender.data.build import build_pack
-from agegender.data.manifest import READERS, read_rows
+from agegender.data.manifest import read_rows
+from agegender.datasets.catalogue import DATASETS
 from agegender.datasets.protocols import PROTOCOLS
 from agegender.heads import HEADS
 from agegender.report.published import read_published
@@ -89,8 +90,7 @@ def test_each_recipe_trains_one_real_step(recipe: str, overrides: Callable[..., 
 @pytest.mark.parametrize("data", names("data"))
 def test_each_data_set_has_a_reader_and_a_protocol_that_fits(data: str) -> None:
     config = compose("train", overrides=[f"data={data}"])
-    assert config.data.name in READERS
-    assert config.data.name in PROTOCOLS[config.protocol.name].datasets
+    assert PROTOCOLS[config.protocol.name] in DATASETS[config.data.name].protocols
 
 
 @pytest.mark.parametrize("group", ["trainer", "tracking", "debug"])
@@ -104,7 +104,7 @@ def test_names_in_yaml_and_code_are_the_same() -> None:
     assert set(names("protocol")) == set(PROTOCOLS)
     assert set(names("head")) == set(HEADS)
     assert set(names("runtime")) == set(RUNTIMES)
-    assert set(names("data")) == set(READERS)
+    assert set(names("data")) == set(DATASETS)
     for system in names("system"):
         config = compose("train", overrides=[f"system={system}"])
         assert config.system.name == system
@@ -189,7 +189,7 @@ def test_every_choice_is_explained(group: str) -> None:
 
 def test_the_counts_that_are_explained_are_those_that_are_checked() -> None:
     page = CHOICES.read_text(encoding="utf-8")
-    for protocol in PROTOCOLS.values():
-        if protocol.lists is None and "adience" in protocol.datasets:
+    for protocol in DATASETS["adience"].protocols:
+        if protocol.lists is None:
             line = next(line for line in page.splitlines() if line.startswith(f"| `{protocol.name}`"))
             assert f"| {sum(protocol.counts['rows']):,} |" in line

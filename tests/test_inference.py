@@ -15,13 +15,13 @@ from torch import nn
 from agegender.commands.train import train
 from agegender.config.run import resolve_run
 from agegender.data.batches import EvaluationBatches, Faces, loader
+from agegender.data.datamodule import order_of
 from agegender.errors import UserError
 from agegender.models.layers import BetaBatchNorm2d
-from agegender.runs.folder import RunFolder
+from agegender.runs.folder import RunFolder, identity
 from agegender.runs.predictions import read_predictions
-from agegender.training.identity import run_folder
+from agegender.training.identity import identity_keys
 from agegender.training.inference import reestimate, set_statistics
-from agegender.training.test_fold import estimation_batches, order_of
 from short_runs import faces_in, folder_of
 
 pytestmark = pytest.mark.usefixtures("hydra")
@@ -88,14 +88,6 @@ def test_reestimated_statistics_are_the_means_over_the_batches(faces: Faces) -> 
     torch.testing.assert_close(answer, expected)
 
 
-@pytest.mark.parametrize(("count", "sizes"), [(300, [128, 128]), (100, [100]), (2300, [128] * 16)])
-def test_estimation_takes_whole_batches_of_training_faces(faces: Faces, count: int, sizes: list[int]) -> None:
-    many = Faces(faces.images, pd.concat([faces.table] * (count // 6 + 1), ignore_index=True)[:count], faces.tasks)
-    rows = [batch["rows"] for batch in loader(estimation_batches(many, 16, 0), 0)]
-    assert list(map(len, rows)) == sizes
-    assert len(set(torch.cat(rows).tolist())) == sum(sizes)
-
-
 def test_other_evaluations_use_the_weights_of_the_run_evaluated_as_the_mode_says(overrides: Overrides) -> None:
     _, first, plain = evaluated(overrides)
     _, flip, flipped = evaluated(overrides, "evaluation=flip")
@@ -150,7 +142,7 @@ def test_scored_repeats_are_the_first_faces_again(overrides: Overrides) -> None:
 def test_the_identity_knows_what_an_evaluation_does_not_what_it_is_called(overrides: Overrides) -> None:
     def named(*words: str) -> str:
         config = compose("train", overrides=overrides(*words))
-        return run_folder(config, "digest").identity
+        return identity("lmtcnn_2_1", identity_keys(resolve_run(config), "digest"))
 
     assert named() == named("evaluation.views=resize", "evaluation.repeats=none")
     assert named("mode=faithful") != named("mode=faithful", "evaluation.statistics=batch")
@@ -166,7 +158,7 @@ def test_the_identity_knows_what_an_evaluation_does_not_what_it_is_called(overri
         ("validation=by_user", r"validation=by_user is unknown: choose from by_subject, by_image_leaky"),
         ("evaluation.statistics=mean", r"evaluation\.statistics=mean is unknown"),
         ("evaluation.batch_size=0", r"evaluation\.batch_size=0 must be a whole number of at least 1"),
-        ("evaluation.views=squint", r"evaluation\.views=squint is unknown: choose from resize"),
+        ("evaluation.views=squint", r"evaluation\.views=squint: there is no such set of views, choose from resize"),
     ],
 )
 def test_values_no_evaluation_can_have_are_refused(overrides: Overrides, words: str, message: str) -> None:

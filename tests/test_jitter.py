@@ -121,5 +121,6 @@ def test_a_recipe_may_name_it() -> None:
     for overrides, expected in ((["+recipe.augmentation=dldl_v2"], jittered), ([], random_crops)):
         run = resolve_run(compose("train", overrides=overrides))
         assert get_augmentation(run.recipe.augmentation) is expected
-    with pytest.raises(UserError, match=r"recipe.augmentation=none is unknown: choose from crops, dldl_v2"):
+    message = r"recipe.augmentation=none: there is no such augmentation, choose from crops, dldl_v2"
+    with pytest.raises(UserError, match=message):
         resolve_run(compose("train", overrides=["+recipe.augmentation=none"]))

@@ -120,6 +120,16 @@ def test_values_no_preprocessing_can_have_are_refused_before_training(word: str,
         get_preprocessing({"name": "caffe", "scale": 2})
 
 
+def test_a_preprocessing_of_ones_own_is_named_by_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "grounds.py").write_text(
+        "from agegender.data.transforms.preprocessing import Preprocessing\n"
+        "HALVES = Preprocessing('halves', mean=(0.5, 0.5, 0.5), deviation=(0.5, 0.5, 0.5))\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    mine = get_preprocessing({"name": "grounds:HALVES", "channels": "BGR"})
+    assert (mine.name, mine.channels, mine.mean) == ("halves", "BGR", (0.5, 0.5, 0.5))
+
+
 def literal(stored: Tensor) -> Tensor:
     """What `caffe` makes of whole faces uint8 (N, S, S, 3), written out: BGR less the mean, in torch's layout."""
     resized = resize(stored, 227)

@@ -18,7 +18,7 @@ from agegender.data.batches import EvaluationBatches, TrainingBatches
 from agegender.errors import UserError
 from agegender.runs.history import selected_validation
 from agegender.training.checkpoints import newest_checkpoint
-from agegender.training.faces import pack_of
+from agegender.training.faces import data_of, pack_of
 from agegender.training.fit import _train, build_network, quiet_lightning
 from agegender.training.identity import identity_keys
 from agegender.training.module import FaceModule
@@ -86,7 +86,7 @@ def test_the_last_two_checkpoints_are_kept_so_that_one_can_be_broken(overrides: 
     set_up(folder, config, identity_keys(resolve_run(config), pack_of(resolve_run(config).data).digest))
     module = FaceModule(build_network(resolve_run(config)), resolve_run(config).recipe.model_dump(), 0)
     with quiet_lightning():
-        _train(resolve_run(config), module, faces_in(config), folder, None, Timer())
+        _train(resolve_run(config), module, data_of(resolve_run(config), faces_in(config)), folder, None, Timer())
     assert sorted(file.name for file in folder.checkpoints.glob("step=*")) == ["step=4.ckpt", "step=6.ckpt"]
 
 

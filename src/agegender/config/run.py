@@ -10,10 +10,11 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 
 from agegender.config.settings import Official, TestChoice, config_folder, plain
-from agegender.data.splits import FOLDS, RULES
+from agegender.data.splits import RULES
 from agegender.data.transforms.augmentations import get_augmentation
 from agegender.data.transforms.preprocessing import get_preprocessing
 from agegender.data.transforms.views import get_views
+from agegender.datasets.folds import FOLDS
 from agegender.datasets.protocols import get_protocol
 from agegender.errors import UserError, one_sentence
 from agegender.heads import create_head

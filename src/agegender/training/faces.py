@@ -1,19 +1,15 @@
-"""The faces of a run: the pack that it reads, and its splits into training, validation and test faces."""
+"""The data of a run: the pack that it reads, its splits, and the loaders over them."""
 
-import logging
 import shlex
-
-import pandas as pd
+from collections.abc import Mapping
 
 from agegender.data.batches import Faces
-from agegender.data.label_checks import check_labels
+from agegender.data.datamodule import FaceData, Selection, make_splits
 from agegender.data.pack import Pack, open_pack, recorded
-from agegender.data.splits import keep_half, split, thin_training
-from agegender.datasets.protocols import apply_protocol
-from agegender.spec import Data, ProtocolChoice, Run
-from agegender.tasks import get_task
-
-log = logging.getLogger(__name__)
+from agegender.data.transforms.augmentations import get_augmentation
+from agegender.data.transforms.preprocessing import get_preprocessing
+from agegender.spec import Data, Run
+from agegender.training.device import workers
 
 
 def pack_of(data: Data) -> Pack:
@@ -48,45 +44,36 @@ def prepare_command(data: Data) -> str:
 
 
 def faces_of(run: Run, pack: Pack) -> dict[str, Faces]:
-    """Return the faces of each split ("train", "validation", "test") that have a label for one of the run's tasks.
+    """Return the faces of each split ("train", "validation", "test") of a run; `pack` is that of its data.
 
-    With a `test` set the tested faces are another data set's, of the same fold. UserError for labels that the heads
-    cannot learn from.
+    With a `test` set the tested faces are another data set's, of the same fold.
     """
-    rows = _rows(run.data, run.protocol, pack)
-    heads = {task: head.options for task, head in run.system.heads.items()}
-    check_labels(rows, heads, _place(run.data, run.protocol))
-    rows = keep_half(rows, pack.manifest, run.fold, run.half)
-    rows = split(rows, run.fold, validation=run.protocol.validation, rule=run.validation)
-    rows = thin_training(rows, run.training_share)
-    splits = {
-        name: Faces(pack.images, _labelled(rows[rows["split"] == name], run.tasks), run.tasks)
-        for name in ("train", "validation", "test")
-    }
-    return splits if run.test is None else splits | {"test": _faces_elsewhere(run, rows[rows["split"] != "test"])}
+    test = None
+    if run.test:
+        test = Selection(pack_of(run.test.data), run.test.protocol.name, run.test.protocol.fraction)
+    return make_splits(
+        Selection(pack, run.protocol.name, run.protocol.fraction),
+        {task: head.options for task, head in run.system.heads.items()},
+        fold=run.fold,
+        validation=run.protocol.validation,
+        rule=run.validation,
+        half=run.half,
+        training_share=run.training_share,
+        tested=test,
+    )
 
 
-def _faces_elsewhere(run: Run, seen: pd.DataFrame) -> Faces:
-    """Return the fold's faces of another data set, but for copies of faces that are `seen` in training."""
-    assert run.test is not None
-    pack = pack_of(run.test.data)
-    rows = _rows(run.test.data, run.test.protocol, pack)
-    check_labels(rows, {task: {} for task in run.tasks}, _place(run.test.data, run.test.protocol))
-    rows = _labelled(rows[rows["fold"] == run.fold], run.tasks)
-    copies = rows["sha256"].isin(seen["sha256"].dropna())
-    if copies.any():
-        log.warning("%d of the tested faces are byte-identical to faces of training: left out", copies.sum())
-    return Faces(pack.images, rows[~copies].reset_index(drop=True), run.tasks)
-
-
-def _rows(data: Data, protocol: ProtocolChoice, pack: Pack) -> pd.DataFrame:
-    partial = bool(pack.info["missing"])
-    return apply_protocol(pack.manifest, protocol.name, data.name, fraction=protocol.fraction, partial=partial)
-
-
-def _labelled(rows: pd.DataFrame, tasks: tuple[str, ...]) -> pd.DataFrame:
-    return rows[rows[[get_task(task).column for task in tasks]].notna().any(axis=1)].reset_index(drop=True)
-
-
-def _place(data: Data, protocol: ProtocolChoice) -> str:
-    return f"data={data.name} with protocol={protocol.name}"
+def data_of(run: Run, splits: Mapping[str, Faces]) -> FaceData:
+    """Return every loader over the splits of a run."""
+    recipe = run.recipe
+    return FaceData(
+        splits,
+        size=run.system.model.input_size,
+        batch_size=recipe.batch_size,
+        steps=recipe.steps,
+        seed=run.seed,
+        preprocessing=get_preprocessing(run.system.preprocessing.model_dump()),
+        augmentation=get_augmentation(recipe.augmentation),
+        contrast=recipe.contrast,
+        workers=workers(run.trainer),
+    )

@@ -12,10 +12,9 @@ import torch
 from pytorch_lightning.callbacks import Callback, RichProgressBar, Timer
 from safetensors.torch import save
 
-from agegender.data.batches import EvaluationBatches, Faces, TrainingBatches, loader
+from agegender.data.batches import Faces
+from agegender.data.datamodule import FaceData
 from agegender.data.pack import Pack
-from agegender.data.transforms.augmentations import get_augmentation
-from agegender.data.transforms.preprocessing import get_preprocessing
 from agegender.errors import Damaged, UserError
 from agegender.files import write_whole
 from agegender.metrics import evaluate
@@ -27,8 +26,8 @@ from agegender.runs.history import forget_after, selected_validation
 from agegender.runs.predictions import predictions_text
 from agegender.spec import Run
 from agegender.training.checkpoints import Checkpoints, best_weights, resume_point
-from agegender.training.device import place_faces, workers
-from agegender.training.faces import faces_of, pack_of
+from agegender.training.device import computing_device, place_faces
+from agegender.training.faces import data_of, faces_of, pack_of
 from agegender.training.interruption import stopped_by_signals
 from agegender.training.logger import History
 from agegender.training.module import FaceModule
@@ -39,7 +38,6 @@ from agegender.training.transfer.start import check_unseen, start
 from agegender.training.transfer.svm import fit_svm
 from agegender.training.transfer.weights import load_run_weights
 
-EVALUATION_BATCH = 128
 log = logging.getLogger(__name__)
 
 
@@ -53,7 +51,7 @@ def fit(run: Run, pack: Pack, folder: RunFolder, sync: Callable[[], None] | None
     reestimated = run.evaluation.statistics == "reestimated"
     read = ("test", *(["train"] if reestimated else [])) if donor else tuple(splits)
     splits |= place_faces(run.trainer, {split: splits[split] for split in read})
-    network = build_network(run)
+    data, network = data_of(run, splits), build_network(run)
     rates = {} if donor else _begin(run, pack, splits, network, folder)
     module = FaceModule(
         network,
@@ -68,12 +66,12 @@ def fit(run: Run, pack: Pack, folder: RunFolder, sync: Callable[[], None] | None
             log.info("%s: evaluating the weights of %s", folder.identity, donor.identity)
             load_run_weights(module.network, donor)
         elif not svm:
-            module.load_state_dict(_train(run, module, splits, folder, sync, timer))
+            module.load_state_dict(_train(run, module, data, folder, sync, timer))
             validation = selected_validation(folder.history, get_mode(run.mode).select, run.recipe.steps)
         started = time.monotonic()
         if svm and not donor:
-            validation = fit_svm(run, network, splits, folder)
-        predictions = predict(run, module.network, splits)
+            validation = fit_svm(run, network, data, folder)
+        predictions = predict(module.network, data, run.evaluation, computing_device(run.trainer), run.precision)
     seconds = timer.time_elapsed() + time.monotonic() - started  # the timer knows what came before a resume
     scores = evaluate(predictions, run.tasks)
     counts: dict[str, float] = {f"faces/{split}": len(faces.table) for split, faces in splits.items()}
@@ -145,41 +143,20 @@ def _begin(run: Run, pack: Pack, splits: dict[str, Faces], network: Network, fol
 def _train(
     run: Run,
     module: FaceModule,
-    splits: dict[str, Faces],
+    data: FaceData,
     folder: RunFolder,
     sync: Callable[[], None] | None,
     timer: Timer,
 ) -> dict[str, Any]:
     """Train to the last step and return the weights that the mode selects: best on validation, or last."""
-    recipe, size = run.recipe, run.system.model.input_size
-    preprocessing = get_preprocessing(run.system.preprocessing.model_dump())
     select = get_mode(run.mode).select
-    resumed, start = resume_point(folder, select)
-    forget_after(folder.history, start)
+    resumed, data.start = resume_point(folder, select)
+    forget_after(folder.history, data.start)
     if resumed:
-        log.info("%s: going on from step %d", folder.identity, start)
-    training = TrainingBatches(
-        splits["train"],
-        size=size,
-        batch_size=recipe.batch_size,
-        steps=recipe.steps,
-        seed=run.seed,
-        contrast=recipe.contrast,
-        augmentation=get_augmentation(recipe.augmentation),
-        preprocessing=preprocessing,
-        start=start,
-    )
-    validation = EvaluationBatches(
-        splits["validation"], size=size, batch_size=EVALUATION_BATCH, preprocessing=preprocessing
-    )
+        log.info("%s: going on from step %d", folder.identity, data.start)
     trainer = build_trainer(run, folder, sync, [timer, Checkpoints(folder, select)])
     with stopped_by_signals():
-        trainer.fit(
-            module,
-            loader(training, workers(run.trainer)),
-            loader(validation, workers(run.trainer)),
-            ckpt_path=resumed,
-        )
+        trainer.fit(module, datamodule=data, ckpt_path=resumed)
     return best_weights(folder) if select == "best" else module.state_dict()
 
 

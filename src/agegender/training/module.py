@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from agegender.data.batches import Batch
-from agegender.heads.head import NO_LABEL
 from agegender.models.network import Network
+from agegender.tasks import NO_LABEL
 from agegender.training.optimization import build_optimizer, build_schedule
 
 
