@@ -1,6 +1,6 @@
 """The runtimes the suite knows, each in a file of its own that imports its packages only when it is used."""
 
-from agegender.errors import UserError
+from agegender.registry import find
 from agegender.runtimes.cuda import CUDA, CUDA_COMPILED, CUDA_GRAPH
 from agegender.runtimes.executorch import EXECUTORCH
 from agegender.runtimes.litert import LITERT
@@ -19,7 +19,5 @@ RUNTIMES: dict[str, Runtime] = {
 
 
 def get_runtime(name: str) -> Runtime:
-    """Return the runtime of this name; UserError when there is none."""
-    if name not in RUNTIMES:
-        raise UserError(f"there is no runtime '{name}': choose from {', '.join(RUNTIMES)}")
-    return RUNTIMES[name]
+    """Return the runtime of this name, or the one at `package.module:object`; UserError when there is none."""
+    return find(name, RUNTIMES, "runtime", "runtime", lambda found: isinstance(found, Runtime))

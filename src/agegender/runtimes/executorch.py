@@ -60,7 +60,7 @@ def _quantise(network: fx.GraphModule, conversion: Conversion) -> nn.Module:
 
 def _refuse_without_kernel(graph: fx.Graph) -> None:
     """Refuse an operator outside XNNPACK that ExecuTorch has no kernel for: the file would fail only when opened."""
-    from executorch.exir.markup.edge._ops import EdgeOpOverload
+    from executorch.exir.dialects.edge._ops import EdgeOpOverload
     from executorch.extension.pybindings import portable_lib
 
     kernels = {name.split(".")[0] for name in portable_lib._get_operator_names()}

@@ -107,7 +107,10 @@ def weights_donor(config: DictConfig, folder: RunFolder) -> RunFolder | None:
 def build_network(config: DictConfig) -> Network:
     """Build the network of a system with fresh weights."""
     heads = dict(zip(tasks_of(config), plain(config.system.heads).values(), strict=True))
-    return create_model(config.system.model.name, tuple(heads), config.mode, dropout=config.recipe.dropout, heads=heads)
+    model, recipe = config.system.model, config.recipe
+    return create_model(
+        model.name, list(heads), config.mode, input_size=model.input_size, dropout=recipe.dropout, heads=heads
+    )
 
 
 def _begin(
