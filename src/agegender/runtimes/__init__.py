@@ -1,4 +1,6 @@
-"""The runtimes the suite knows, each in a file of its own that imports its packages only when it is used."""
+"""The runtimes of the suite, each in a file of its own that imports its packages only when it is used."""
+
+from dataclasses import replace
 
 from agegender.registry import find
 from agegender.runtimes.cuda import CUDA, CUDA_COMPILED, CUDA_GRAPH
@@ -20,4 +22,10 @@ RUNTIMES: dict[str, Runtime] = {
 
 def get_runtime(name: str) -> Runtime:
     """Return the runtime of this name, or the one at `package.module:object`; UserError when there is none."""
-    return find(name, RUNTIMES, "runtime", "runtime", lambda found: isinstance(found, Runtime))
+    # By the name that it is found by: what is measured, perhaps in another process, keeps no more of it.
+    return replace(find(name, RUNTIMES, "runtime", "runtime", lambda found: isinstance(found, Runtime)), name=name)
+
+
+def title_of(name: str) -> str:
+    """Return a runtime's title; its name where it is not of the suite, whose code a report need not have."""
+    return RUNTIMES[name].title if name in RUNTIMES else name
