@@ -20,6 +20,7 @@ from agegender.data.manifest import read_rows
 from agegender.datasets.catalogue import DATASETS
 from agegender.datasets.protocols import PROTOCOLS
 from agegender.heads import HEADS
+from agegender.models import MODELS
 from agegender.report.published import read_published
 from agegender.runtimes import RUNTIMES
 from agegender.training.fit import build_network
@@ -100,7 +101,10 @@ def test_each_other_choice_composes(group: str) -> None:
 
 
 def test_names_in_yaml_and_code_are_the_same() -> None:
-    assert set(names("model")) == set(list_models())
+    sizes = {
+        name: OmegaConf.load(Path(config_folder()) / "model" / f"{name}.yaml").input_size for name in names("model")
+    }
+    assert sizes == {name: model.input_size for name, model in MODELS.items()}
     assert set(names("protocol")) == set(PROTOCOLS)
     assert set(names("head")) == set(HEADS)
     assert set(names("runtime")) == set(RUNTIMES)

@@ -141,7 +141,9 @@ def test_a_system_is_named_like_a_file(name: str, overrides: Callable[..., list[
     ("words", "message"),
     [
         (["recipe.optimizer=sgd"], "recipe.optimizer=sgd needs recipe.momentum"),
-        (["recipe.optimizer=lion"], "recipe.optimizer=lion is unknown"),
+        (["recipe.optimizer=lion"], "recipe.optimizer=lion: there is no such optimiser, choose from sgd, adamw, adam"),
+        (["system.model.input_size=46"], "input_size=46: lmtcnn_2_1 works on faces of at least 47 pixels"),
+        (["system=tiny_age", "system.model.input_size=31"], "tiny_age works on faces of at least 32 pixels"),
         (["recipe.schedule.name=staircase"], "needs recipe.schedule.factor"),
         (["system.heads.age.name=corn", "+system.heads.age.sigma=2"], "the head corn of age does not take its options"),
         (["half=true"], "half=true must be a valid integer"),

@@ -44,7 +44,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class SystemCost:
-    """The counts of a system's network, and its measurements by setting.
+    """The counts of a system's network, its measurements by setting, and the name of its backbone and of its tasks.
 
     `other_function`: the modes and variants whose accuracy is not of the network that is measured here, since it reads
     the faces beside a face, or averages over several views of a face.
@@ -53,6 +53,8 @@ class SystemCost:
     counts: Counts
     measured: Mapping[Setting, Measurement]
     other_function: frozenset[tuple[str, str]] = frozenset()
+    backbone: str = ""
+    tasks: tuple[str, ...] = ()
 
 
 def load_costs(jobs: Iterable[Job], costs: Path) -> dict[str, SystemCost]:
@@ -73,6 +75,8 @@ def load_costs(jobs: Iterable[Job], costs: Path) -> dict[str, SystemCost]:
             count(partial(build_network, job.run), job.run.system.model.input_size),
             found.get((job.run.system.model.name, job.tasks, job.run.system.model.input_size), {}),
             frozenset((mode, variant) for name, mode, variant in other if name == system),
+            job.run.system.model.name,
+            job.tasks,
         )
         for system, job in reversed(first.items())
     }
@@ -110,9 +114,10 @@ def settings_of(costs: Mapping[str, SystemCost]) -> list[Setting]:
 
 
 def pairs_of(costs: Mapping[str, SystemCost]) -> list[tuple[str, str]]:
-    """Return the systems of one backbone that answer one task each: to answer both, both must be run."""
-    stems = [system.removesuffix("_age") for system in costs if system.endswith("_age")]
-    return [(f"{stem}_age", f"{stem}_gender") for stem in stems if f"{stem}_gender" in costs]
+    """Return a system of another task alone and one of gender alone, of one backbone: to answer both, both must run."""
+    gender = {system: cost for system, cost in costs.items() if cost.tasks == ("gender",)}
+    others = {system: cost for system, cost in costs.items() if len(cost.tasks) == 1 and system not in gender}
+    return [(one, two) for one in others for two in gender if others[one].backbone == gender[two].backbone]
 
 
 def both(one: Counts, other: Counts) -> Counts:
@@ -135,11 +140,11 @@ def to_csv(costs: Mapping[str, SystemCost]) -> str:
     for system, cost in costs.items():
         counts = list(asdict(cost.counts).values())
         for setting, each in cost.measured.items():
-            latency = each.facts["latency_ms"]
-            sizes = [each.facts.get("file_bytes"), each.facts.get("peak_bytes")]
+            latency = each.results["latency_ms"]
+            sizes = [each.results.get("file_bytes"), each.results.get("peak_bytes")]
             times = [f"{latency[name]:.6f}" for name in ("median", "p90", "p99", "iqr", "minimum")]
-            made = each.facts["environment"]
-            versions = " ".join(f"{name} {each.facts['versions'][name]}" for name in each.facts["versions"])
-            origin = [f"{each.facts['turns']['drift']:.4f}", made["commit"], made["started"], versions]
+            made = each.results["environment"]
+            versions = " ".join(f"{name} {each.results['versions'][name]}" for name in each.results["versions"])
+            origin = [f"{each.results['turns']['drift']:.4f}", made["commit"], made["started"], versions]
             writer.writerow([system, *vars(setting).values(), *counts, *sizes, *times, latency["n"], *origin])
     return text.getvalue()

@@ -50,10 +50,9 @@ def _quantise(network: fx.GraphModule, conversion: Conversion) -> nn.Module:
     quantizer.set_global(xnnpack_quantizer.get_symmetric_quantization_config(is_per_channel=True))
     quantizer.set_module_type(LocalResponseNorm, None)  # squares, whose range eight bits do not hold
     prepared = prepare_pt2e(network, quantizer)
-    batch = len(conversion.example)
     with torch.no_grad():
-        for image in conversion.calibration:
-            prepared(image.expand(batch, -1, -1, -1))  # the graph is for this batch size
+        for images in conversion.calibration_batches():
+            prepared(images)
     quantised: nn.Module = convert_pt2e(prepared)
     return quantised
 

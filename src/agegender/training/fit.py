@@ -111,8 +111,10 @@ def weights_donor(run: Run, folder: RunFolder) -> RunFolder | None:
 
 def build_network(run: Run) -> Network:
     """Build the network of a system with fresh weights."""
-    heads = {task: head.model_dump() for task, head in run.system.heads.items()}
-    return create_model(run.system.model.name, run.tasks, run.mode, dropout=run.recipe.dropout, heads=heads)
+    model, heads = run.system.model, {task: head.model_dump() for task, head in run.system.heads.items()}
+    return create_model(
+        model.name, run.tasks, run.mode, input_size=model.input_size, dropout=run.recipe.dropout, heads=heads
+    )
 
 
 def _begin(run: Run, pack: Pack, splits: dict[str, Faces], network: Network, folder: RunFolder) -> dict[str, float]:
