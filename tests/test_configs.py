@@ -13,15 +13,18 @@ from omegaconf import OmegaConf
 from agegender import list_models
 from agegender.commands.train import train
 from agegender.config.jobs import expand, list_jobs, narrowed
-from agegender.config.settings import check, config_folder, identity_keys
+from agegender.config.run import resolve_run
+from agegender.config.settings import config_folder
 from agegender.data.build import build_pack
 from agegender.data.manifest import read_rows
 from agegender.datasets.catalogue import DATASETS
 from agegender.datasets.protocols import PROTOCOLS
 from agegender.heads import HEADS
+from agegender.models import MODELS
 from agegender.report.published import read_published
 from agegender.runtimes import RUNTIMES
 from agegender.training.fit import build_network
+from agegender.training.identity import identity_keys
 from packed_faces import picture
 from small_sets import HEADER, faces, table
 
@@ -94,11 +97,14 @@ def test_each_data_set_has_a_reader_and_a_protocol_that_fits(data: str) -> None:
 @pytest.mark.parametrize("group", ["trainer", "tracking", "debug"])
 def test_each_other_choice_composes(group: str) -> None:
     for name in names(group):
-        check(compose("train", overrides=[f"{group}={name}"]))
+        resolve_run(compose("train", overrides=[f"{group}={name}"]))
 
 
 def test_names_in_yaml_and_code_are_the_same() -> None:
-    assert set(names("model")) == set(list_models())
+    sizes = {
+        name: OmegaConf.load(Path(config_folder()) / "model" / f"{name}.yaml").input_size for name in names("model")
+    }
+    assert sizes == {name: model.input_size for name, model in MODELS.items()}
     assert set(names("protocol")) == set(PROTOCOLS)
     assert set(names("head")) == set(HEADS)
     assert set(names("runtime")) == set(RUNTIMES)
@@ -107,13 +113,13 @@ def test_names_in_yaml_and_code_are_the_same() -> None:
         config = compose("train", overrides=[f"system={system}"])
         assert config.system.name == system
         with torch.device("meta"):  # its splits without their numbers
-            network = build_network(config)
+            network = build_network(resolve_run(config))
         assert list(network.heads) == list(config.system.heads)
 
 
 def test_what_names_a_run_of_the_first_systems_stays_as_it_was() -> None:
     """A key more, and every finished run of before would be trained again."""
-    keys = identity_keys(compose("train", overrides=["system=lmtcnn_2_1", "data=utkface"]), "digest")
+    keys = identity_keys(resolve_run(compose("train", overrides=["system=lmtcnn_2_1", "data=utkface"])), "digest")
     assert keys["system"] == {
         "name": "lmtcnn_2_1",
         "model": {"name": "lmtcnn_2_1", "input_size": 227},

@@ -64,12 +64,12 @@ def test_every_call_is_kept_beside_what_it_depends_on(desk: Path) -> None:
     assert found.keys() == {*names, "preprocessing-torch-float32-t1-b1-227px"}
     for each in found.values():
         calls = read_calls(each.folder)
-        assert len(calls) == each.facts["latency_ms"]["n"] == 5
+        assert len(calls) == each.results["latency_ms"]["n"] == 5
         assert each.median == pytest.approx(sorted(calls)[2] / 1e6)
-        assert {"governor", "commit", "versions"} <= each.facts["environment"].keys()
-        assert each.facts["versions"].keys() == {"torch"}
-        assert len(each.facts["turns"]["of"]) == 5
-    both = found[names[0]].facts
+        assert {"governor", "commit", "versions"} <= each.results["environment"].keys()
+        assert each.results["versions"].keys() == {"torch"}
+        assert len(each.results["turns"]["of"]) == 5
+    both = found[names[0]].results
     assert both["counts"] == {"parameters": 7_488_426, "macs": 89_865_312, "activations": 684_138, "bytes": 29_961_640}
     assert 29_961_640 < both["file_bytes"] < 30_100_000
     assert both["peak_bytes"] is None or both["file_bytes"] < both["peak_bytes"] < 10 * both["file_bytes"]

@@ -73,7 +73,7 @@ def test_ordinal_losses_refuse_labels_without_order(name) -> None:
 @pytest.mark.parametrize(
     ("name", "options", "sentence"),
     [
-        ("soft", {}, "there is no head 'soft'"),
+        ("soft", {}, "head=soft: there is no such head, choose from softmax"),
         ("softmax", {"decision": "mode"}, "decision=mode of the head of age_years: choose from argmax"),
         ("softmax", {"sigma": 2}, "head softmax of age_years does not take its options: .*'sigma'"),
         ("sord", {"alpha": 0}, "alpha=0 of the head of age_years: give a number of at least 1e-06"),

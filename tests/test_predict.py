@@ -17,6 +17,7 @@ import torch
 from hydra import compose
 
 from agegender.commands.predict import answers_to, predict
+from agegender.config.settings import PredictSettings, settings_of
 from agegender.datasets.source import MAX_BYTES
 from agegender.errors import UserError
 from agegender.prediction.answers import Answer, TaskAnswer
@@ -92,7 +93,7 @@ def test_weights_are_found_beside_or_missed_in_one_sentence(run: Run, tmp_path: 
     assert all(torch.equal(weight, theirs[name]) for name, weight in load(alone).network.state_dict().items())
     usual, keys = alone.config.read_text(), alone.keys
     reestimated = keys | {"evaluation": keys["evaluation"] | {"statistics": "reestimated"}}
-    alone.config.write_text(usual.replace("statistics: null", "statistics: reestimated"))
+    alone.config.write_text(usual.replace("statistics: network", "statistics: reestimated"))
     alone.write("identity", {"identity": identity("lmtcnn_1_1", reestimated), "keys": reestimated})
     alone.finish()
     with pytest.raises(UserError, match="re-estimated from training faces"):
@@ -182,7 +183,7 @@ def test_batch_statistics_are_warned_of(run: Run, album: Path, caplog: pytest.Lo
 )
 def test_mistakes_end_in_one_sentence(words: list[str], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        predict(compose("predict", overrides=words))
+        predict(settings_of(PredictSettings, compose("predict", overrides=words)))
 
 
 def test_what_never_ends_is_no_image(tmp_path: Path) -> None:

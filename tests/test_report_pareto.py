@@ -49,11 +49,12 @@ def table(tmp_path: Path) -> Table:
     ]
     jobs.append(job(tmp_path, "partial", ("age", "gender"), 1))
     jobs += [finish(job(tmp_path, "pair_gender", ("gender",), fold)) for fold in (0, 1)]
+    age, gender = ({"backbone": "net", "tasks": (task,)} for task in ("age", "gender"))
     costs = {
         "quick": cost(torch=5.0, openvino=2.0),
         "slow": cost(torch=6.0),
-        "pair_age": cost(torch=4.0),
-        "pair_gender": cost(torch=4.5),
+        "pair_age": replace(cost(torch=4.0), **age),
+        "pair_gender": replace(cost(torch=4.5), **gender),
         "partial": cost(torch=1.0),
     }
     return build_table(load_records(jobs), read_published(()), FACTS, costs)
@@ -107,8 +108,15 @@ def test_the_fastest_runtime_is_that_of_one_device() -> None:
 
 def test_two_single_task_networks_count_as_two() -> None:
     one = cost(torch=5.0)
-    costs = {"net_age": one, "net_gender": one, "alone_age": one, "net": one}
-    assert pairs_of(costs) == [("net_age", "net_gender")]
+    of_net, of_other = ({"backbone": backbone} for backbone in ("net", "other"))
+    costs = {
+        "by_years": replace(one, **of_net, tasks=("age_years",)),
+        "by_gender": replace(one, **of_net, tasks=("gender",)),
+        "alone_age": replace(one, **of_other, tasks=("age",)),
+        "by_groups": replace(one, **of_net, tasks=("age",)),
+        "both": replace(one, **of_net, tasks=("age", "gender")),
+    }
+    assert pairs_of(costs) == [("by_years", "by_gender"), ("by_groups", "by_gender")]
     assert both(COUNTS, COUNTS) == Counts(2_000_000, 4_000_000, 6, 8_000_000)
     assert median_of([one, one], setting()) == 10.0
     assert median_of([one, SystemCost(COUNTS, {})], setting()) is None

@@ -1,4 +1,4 @@
-"""Views against torchvision's own crops, and against the positions of Caffe's oversampling."""
+"""Test-time views against torchvision's own crops, and against the positions of Caffe's oversampling."""
 
 import json
 from pathlib import Path

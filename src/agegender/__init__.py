@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     __version__: str
     from agegender import metrics as metrics
     from agegender.data.manifest import read_manifest as read_manifest
+    from agegender.models import list_models as list_models
     from agegender.models.network import create_model as create_model
-    from agegender.models.network import list_models as list_models
 
 _HOMES = {
     "create_model": "agegender.models.network",
-    "list_models": "agegender.models.network",
+    "list_models": "agegender.models",
     "read_manifest": "agegender.data.manifest",
 }
 __all__ = ["create_model", "list_models", "metrics", "read_manifest"]

@@ -19,7 +19,7 @@ from agegender.data.transforms.augmentations import Augmentation, random_crops
 from agegender.data.transforms.preprocessing import STANDARDIZE, Preprocessing
 from agegender.data.transforms.views import get_views
 from agegender.datasets.protocols import apply_protocol
-from agegender.modes import Evaluation
+from agegender.spec import Evaluation
 from agegender.tasks import get_task
 
 EVALUATION_BATCH = 128
@@ -154,7 +154,7 @@ class FaceData(pl.LightningDataModule):
                 faces,
                 evaluation.batch_size,
                 view=view,
-                order=_order(faces, evaluation.order, self.seed),
+                order=order_of(faces, evaluation.order, self.seed),
                 wrap=evaluation.repeats != "none",
             )
             for view in get_views(evaluation.views)
@@ -165,7 +165,7 @@ class FaceData(pl.LightningDataModule):
         return EvaluationBatches(faces, size=self.size, batch_size=batch_size, preprocessing=self.preprocessing, **how)
 
 
-def _order(faces: Faces, order: str, seed: int) -> npt.NDArray[np.int64]:
+def order_of(faces: Faces, order: str, seed: int) -> npt.NDArray[np.int64]:
     """Return the row numbers of the faces in the manifest's order, shuffled by the seed, or sorted by their labels."""
     numbers = np.arange(len(faces.table))
     if order == "shuffled":

@@ -9,7 +9,7 @@ from agegender.cost.counts import Counts
 from agegender.report.costs import Setting, SystemCost, both, median_of, pairs_of, settings_of
 from agegender.report.grid import Grid
 from agegender.report.markup import Markup
-from agegender.runtimes import RUNTIMES
+from agegender.runtimes import title_of
 
 _NOTES = (
     "Of one face. MACs: multiplications with addition of convolutions and linear layers, in millions; MB: 10^6 bytes "
@@ -43,7 +43,7 @@ def _grid(
         "parameters",
         "MACs, million",
         "MB",
-        *(f"{RUNTIMES[s.runtime].title}, {s.precision}" for s in settings),
+        *(f"{title_of(s.runtime)}, {s.precision}" for s in settings),
     ]
     title = "Cost"
     if settings:
@@ -68,7 +68,7 @@ def counted(counts: Counts) -> list[str]:
 def fastest(cost: SystemCost, device: str) -> str:
     """Name a device's fastest runtime for one face on one thread in float32, and its milliseconds; "" if none."""
     found = [
-        (each.median, RUNTIMES[setting.runtime].title)
+        (each.median, title_of(setting.runtime))
         for setting, each in cost.measured.items()
         if setting.is_published and setting.device == device
     ]

@@ -17,7 +17,7 @@ from agegender.cost.counts import Counts, count
 from agegender.cost.measurement import Measurement, read_all
 
 if TYPE_CHECKING:
-    from agegender.config.jobs import Job
+    from agegender.runs.job import Job
 
 CSV_HEAD = (
     *("system", "device", "runtime", "precision", "threads", "batch_size", "parameters", "macs", "activations"),
@@ -44,7 +44,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class SystemCost:
-    """The counts of a system's network, and its measurements by setting.
+    """The counts of a system's network, its measurements by setting, and the name of its backbone and of its tasks.
 
     `other_function`: the modes and variants whose accuracy is not of the network that is measured here, since it reads
     the faces beside a face, or averages over several views of a face.
@@ -53,6 +53,8 @@ class SystemCost:
     counts: Counts
     measured: Mapping[Setting, Measurement]
     other_function: frozenset[tuple[str, str]] = frozenset()
+    backbone: str = ""
+    tasks: tuple[str, ...] = ()
 
 
 def load_costs(jobs: Iterable[Job], costs: Path) -> dict[str, SystemCost]:
@@ -70,23 +72,24 @@ def load_costs(jobs: Iterable[Job], costs: Path) -> dict[str, SystemCost]:
     other = {key for key, job in alike.items() if _is_other_function(job)}
     return {
         system: SystemCost(
-            count(partial(build_network, job.config), job.config.system.model.input_size),
-            found.get((job.config.system.model.name, job.tasks, job.config.system.model.input_size), {}),
+            count(partial(build_network, job.run), job.run.system.model.input_size),
+            found.get((job.run.system.model.name, job.tasks, job.run.system.model.input_size), {}),
             frozenset((mode, variant) for name, mode, variant in other if name == system),
+            job.run.system.model.name,
+            job.tasks,
         )
         for system, job in reversed(first.items())
     }
 
 
 def _is_other_function(job: Job) -> bool:
-    from agegender.config.settings import evaluation_of
     from agegender.data.transforms.views import get_views
     from agegender.models.layers import BetaBatchNorm2d
     from agegender.training.fit import build_network
 
-    evaluation = evaluation_of(job.config)
+    evaluation = job.run.evaluation
     with torch.device("meta"):
-        norms = [m for m in build_network(job.config).modules() if isinstance(m, BetaBatchNorm2d)]
+        norms = [m for m in build_network(job.run).modules() if isinstance(m, BetaBatchNorm2d)]
     reads_batch = {"batch": bool(norms), "network": any(norm.batch_statistics for norm in norms)}
     return len(get_views(evaluation.views)) > 1 or reads_batch.get(evaluation.statistics, False)
 
@@ -111,9 +114,10 @@ def settings_of(costs: Mapping[str, SystemCost]) -> list[Setting]:
 
 
 def pairs_of(costs: Mapping[str, SystemCost]) -> list[tuple[str, str]]:
-    """Return the systems of one backbone that answer one task each: to answer both, both must be run."""
-    stems = [system.removesuffix("_age") for system in costs if system.endswith("_age")]
-    return [(f"{stem}_age", f"{stem}_gender") for stem in stems if f"{stem}_gender" in costs]
+    """Return a system of another task alone and one of gender alone, of one backbone: to answer both, both must run."""
+    gender = {system: cost for system, cost in costs.items() if cost.tasks == ("gender",)}
+    others = {system: cost for system, cost in costs.items() if len(cost.tasks) == 1 and system not in gender}
+    return [(one, two) for one in others for two in gender if others[one].backbone == gender[two].backbone]
 
 
 def both(one: Counts, other: Counts) -> Counts:
@@ -136,11 +140,11 @@ def to_csv(costs: Mapping[str, SystemCost]) -> str:
     for system, cost in costs.items():
         counts = list(asdict(cost.counts).values())
         for setting, each in cost.measured.items():
-            latency = each.facts["latency_ms"]
-            sizes = [each.facts.get("file_bytes"), each.facts.get("peak_bytes")]
+            latency = each.results["latency_ms"]
+            sizes = [each.results.get("file_bytes"), each.results.get("peak_bytes")]
             times = [f"{latency[name]:.6f}" for name in ("median", "p90", "p99", "iqr", "minimum")]
-            made = each.facts["environment"]
-            versions = " ".join(f"{name} {each.facts['versions'][name]}" for name in each.facts["versions"])
-            origin = [f"{each.facts['turns']['drift']:.4f}", made["commit"], made["started"], versions]
+            made = each.results["environment"]
+            versions = " ".join(f"{name} {each.results['versions'][name]}" for name in each.results["versions"])
+            origin = [f"{each.results['turns']['drift']:.4f}", made["commit"], made["started"], versions]
             writer.writerow([system, *vars(setting).values(), *counts, *sizes, *times, latency["n"], *origin])
     return text.getvalue()

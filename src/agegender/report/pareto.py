@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from agegender.report.cells import HEADLINES, Column
 from agegender.report.costs import Setting, median_of, pairs_of, settings_of
 from agegender.report.table import Row, Table
-from agegender.runtimes import RUNTIMES
+from agegender.runtimes import title_of
 from agegender.spreadsheets import guard
 from agegender.tasks import TASKS
 
@@ -105,7 +105,7 @@ def draw_pareto(table: Table, column: Column) -> Figure:
             each.annotate(number, place, (6, 5), textcoords="offset points", fontsize=_TEXT + 1)
         front = sorted((point.ms, column.scale * point.accuracy) for point in points if point.best)
         each.plot(*zip(*front, strict=True), color="0.4", linewidth=1, zorder=0)
-        each.set_title(RUNTIMES[setting.runtime].title + (f" on {setting.device}" if several else ""), fontsize=_TEXT)
+        each.set_title(title_of(setting.runtime) + (f" on {setting.device}" if several else ""), fontsize=_TEXT)
         each.set_ylabel(f"{column.title}, {column.unit}", fontsize=_TEXT)
         each.tick_params(labelsize=_TEXT, labelbottom=True)
         each.grid(color="0.9")

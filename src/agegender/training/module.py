@@ -90,11 +90,6 @@ class FaceModule(pl.LightningModule):
         self.log("val/score", torch.stack(scores).mean(), prog_bar=True)
         self._validation.clear()
 
-    def predict_step(self, batch: Batch, batch_idx: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the rows of the batch and each task's posterior (N, K)."""
-        logits = self.network(batch["images"])
-        return batch["rows"], {task: self.head(task).posterior(x) for task, x in logits.items()}
-
     def configure_optimizers(self) -> Any:
         optimizer = build_optimizer(self.network, self.recipe, self.rates)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, build_schedule(self.recipe))
