@@ -11,7 +11,7 @@ from agegender.datasets.labels import PARTITION_LABELS, partition
 from agegender.tasks import get_task
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Protocol:
     """Which rows count and how labels are read.
 
