@@ -28,6 +28,7 @@ SWEEP = {"-m", "--multirun"}
 HELP = """Benchmark small networks that read age and gender from a face.
 
 usage: agegender VERB [key=value ...]
+       agegender --version
 
 {verbs}
 
@@ -79,11 +80,15 @@ def main() -> None:
 
 def run(verb: str, overrides: Sequence[str]) -> None:
     """Start a verb's Hydra application with the words of the command line."""
+    import logging  # `agegender --help` does without
+
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
     if verb == "train":  # read when torch is loaded: threads that wait by spinning slow each other on a shared machine
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Hydra logs what `--info` shows, and logging prints a traceback where what reads it stops early, as `head` does.
+    logging.raiseExceptions = not any(word.startswith(("--info", "-i")) for word in overrides)
     module = import_module(f"agegender.verbs.{verb}")
     try:
         from agegender.overrides import gathered, read_words
