@@ -14,7 +14,7 @@ from agegender.heads import create_head
 from agegender.runs import RunFolder
 from agegender.tasks import TASKS
 
-PAGE = (Path(__file__).parents[1] / "docs" / "adding_a_loss.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[1] / "docs" / "how-to" / "extend.md").read_text(encoding="utf-8")
 
 
 def block(language: str) -> str:

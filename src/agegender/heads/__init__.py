@@ -57,6 +57,6 @@ def _elsewhere(name: str) -> type[Head]:
     if not (isinstance(found, type) and issubclass(found, Head)) or isabstract(found):
         raise UserError(
             f"there is no head '{name}': choose from {', '.join(HEADS)}, or name a class that Python can import and "
-            "that says its losses and its posterior, as in losses.huber.HuberHead (docs/adding_a_loss.md)"
+            "that says its losses and its posterior, as in losses.huber.HuberHead (docs/how-to/extend.md)"
         )
     return found

@@ -1,4 +1,4 @@
-"""Reader of any data set that is brought as one CSV table of images and labels; docs/data.md shows the table."""
+"""Reader of any data set that is brought as one CSV table of images and labels: docs/how-to/your-data.md shows it."""
 
 from pathlib import Path
 
