@@ -31,6 +31,7 @@ test: $(VENV)/.installed
 # Every warning is an error: a link that leads nowhere, a name that is not in the code.
 docs: $(VENV)/.installed
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo 'The site: site/index.html, or with its search $(BIN)/mkdocs serve'
 
 clean:
 	rm -rf '$(ELSEWHERE)' $(VENV) data runs reports site

@@ -1,4 +1,4 @@
-"""Adds files outside docs/ to the site: how to contribute, the changes, and the tables and figures of committed results.
+"""Adds files outside docs/ to the site: how to contribute, the changes, tables and figures of committed results.
 
 All links are written as they work on a forge. In the site these files stand beside the pages, so that links from a page
 lose one `../`, and links to a page lose `docs/`.
@@ -16,6 +16,7 @@ RESULTS = ROOT / "experiments" / "results"
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the files outside docs/ under their names in the repository."""
     results = [path for path in sorted(RESULTS.rglob("*")) if path.suffix in {".md", ".png"}]
     for path in [ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *results]:
         name = path.relative_to(ROOT).as_posix()
@@ -24,6 +25,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Return the text of a page with its links as they lead in the site."""
     if Path(page.file.src_dir or "") != ROOT:
         return re.sub(r"\]\(((?:\.\./)*)\.\./(?=CONTRIBUTING|CHANGELOG|experiments/)", r"](\1", markdown)
     if page.file.src_uri.startswith("experiments/"):

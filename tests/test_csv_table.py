@@ -174,9 +174,7 @@ def test_a_manifest_lists_missing_images(tmp_path: Path) -> None:
     assert len(read_manifest("csv", root, "csv_folds", require_images=False, table="faces.csv", fraction=0.2)) < 10
 
 
-def test_the_pages_on_data_convert_cfd_and_name_every_set(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_pages_on_data_convert_cfd_and_name_every_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two neutral photographs of rated persons, one of a person without a rating, one smile."""
     names = ["CFD-WM-001-014-N.jpg", "CFD-BF-002-001-N.jpg", "CFD-AF-200-228-N.jpg", "CFD-WM-001-007-HC.jpg"]
     write(tmp_path, {f"Images/{name[4:10]}/{name}": b"x" for name in names})

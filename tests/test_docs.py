@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 CONF = ROOT / "conf"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-PLACEHOLDERS = {"choice", "name"}
+GROUPS = sorted(path.name for path in CONF.iterdir() if path.is_dir() and path.name != "hydra")
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/reference/api.md"])
@@ -26,9 +26,9 @@ def test_the_python_example_runs(
     assert len(made["faces"]) > 0  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("group", sorted(path.name for path in CONF.iterdir() if path.is_dir() and path.name != "hydra"))
+@pytest.mark.parametrize("group", GROUPS)
 def test_the_choices_that_pages_name_exist(group: str) -> None:
-    there = {path.stem for path in (CONF / group).glob("*.yaml")} | PLACEHOLDERS
+    there = {path.stem for path in (CONF / group).glob("*.yaml")}
     for page in PAGES:
         # Not after a letter or a dot (`hydra.x`), and up to what ends a word of the command line.
         for named in re.findall(rf"(?<![\w./-]){group}=([a-z0-9_]+(?:,[a-z0-9_]+)*)", page.read_text(encoding="utf-8")):

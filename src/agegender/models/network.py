@@ -52,7 +52,7 @@ TRUNCATED_HEADS = ("mobilenet_v1", "inception_v3")
 
 
 def list_models() -> list[str]:
-    """Names that `create_model` knows, in the order of the papers, then those of today."""
+    """Names that `create_model` accepts: the networks of the papers, then those of torchvision."""
     return list(BACKBONES)
 
 
