@@ -28,6 +28,7 @@ from agegender.prediction.trained import find_run, load
 from agegender.runs.folder import RunFolder, identity
 from agegender.runs.predictions import read_predictions
 from asked_runs import ask, one_step_run
+from commands import agegender
 
 Run = Callable[..., RunFolder]
 pytestmark = pytest.mark.usefixtures("hydra")
@@ -228,6 +229,8 @@ def test_the_command_answers_on_standard_output_and_ends_with_a_status(run: Run,
     assert done.returncode == 1, done.stderr
     assert len(list(csv.DictReader(io.StringIO(done.stdout)))) == 3
     assert "2 of 5 images could not be read" in done.stderr and "Traceback" not in done.stderr
+    said = agegender(*words, cwd=album, status=141, unread=True)
+    assert "2 of 5 images could not be read" in said and "Traceback" not in said and "Broken" not in said
 
 
 def test_help_states_use_and_limits(tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ SWEEP = {"-m", "--multirun"}
 HELP = """Benchmark small networks that read age and gender from a face.
 
 usage: agegender COMMAND [key=value ...]
+       agegender --version
 
 {commands}
 
@@ -80,6 +81,8 @@ def main() -> None:
 def run(command: str, overrides: Sequence[str]) -> None:
     """Start a command's Hydra application with the overrides of the command line."""
     # Here, because the list of commands is shown without Hydra.
+    import logging
+
     import hydra
     from hydra.errors import HydraException
     from omegaconf import DictConfig
@@ -95,6 +98,8 @@ def run(command: str, overrides: Sequence[str]) -> None:
 
     if command == "train":  # read when torch is loaded: spinning threads slow others
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Hydra logs what `--info` shows, and logging prints a traceback where what reads it stops early, as `head` does.
+    logging.raiseExceptions = not any(each.startswith(("--info", "-i")) for each in overrides)
     try:
         overrides = read_overrides(overrides)
         if command in ONE_JOB:  # which is no multirun, so it needs no -m, and one that was given changes nothing
