@@ -15,7 +15,7 @@ from agegender.data.transforms.views import get_views
 from agegender.errors import UserError
 from agegender.modes import get_evaluation
 
-PREPARED = Preprocessing("halves", mean=(0.5, 0.5, 0.5))
+PREPARED = Preprocessing(name="halves", mean=(0.5, 0.5, 0.5))
 HEADS = {"age": {"name": "softmax"}, "gender": {"name": "softmax"}}
 
 

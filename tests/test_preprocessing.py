@@ -28,8 +28,8 @@ from agegender.spec import Run
 from agegender.training.fit import build_network
 from short_runs import faces_in, folder_of
 
-CAFFE = Preprocessing("caffe", "BGR", 1.0, (104.0, 117.0, 123.0))
-DLDL = Preprocessing("dldl_v2", "RGB", 255.0, (0.5958, 0.4637, 0.4065), (0.2693, 0.2409, 0.2352))
+CAFFE = Preprocessing(name="caffe", channels="BGR", divisor=1.0, mean=(104.0, 117.0, 123.0))
+DLDL = Preprocessing(name="dldl_v2", divisor=255.0, mean=(0.5958, 0.4637, 0.4065), deviation=(0.2693, 0.2409, 0.2352))
 
 
 def faces(count: int) -> Tensor:
@@ -105,12 +105,12 @@ def test_the_configuration_holds_the_published_numbers() -> None:
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("channels=RGBA", "channels=RGBA is unknown: choose RGB or BGR"),
-        ("mean=[104,117]", r"mean=\[104, 117\] must be a list of 3 values, each a number"),
-        ("mean=104", "mean=104 must be a list of 3 values"),
-        ("deviation=[1,0,1]", r"deviation=\[1, 0, 1\] must be above 0"),
-        ("divisor=0", "divisor=0 must be above 0"),
-        ("divisor=all", "divisor=all must be a number"),
+        ("channels=RGBA", "channels=RGBA must be 'RGB' or 'BGR'"),
+        ("mean=[104,117]", r"preprocessing.mean=\[104, 117\] must have at least 3 items"),
+        ("mean=104", "preprocessing.mean=104 must be a valid tuple"),
+        ("deviation=[1,0,1]", "preprocessing.deviation.1=0 must be greater than 0"),
+        ("divisor=0", "divisor=0 must be greater than 0"),
+        ("divisor=all", "divisor=all must be a valid number"),
     ],
 )
 def test_values_no_preprocessing_can_have_are_refused_before_training(word: str, message: str) -> None:
@@ -123,7 +123,7 @@ def test_values_no_preprocessing_can_have_are_refused_before_training(word: str,
 def test_a_preprocessing_of_ones_own_is_named_by_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "grounds.py").write_text(
         "from agegender.data.transforms.preprocessing import Preprocessing\n"
-        "HALVES = Preprocessing('halves', mean=(0.5, 0.5, 0.5), deviation=(0.5, 0.5, 0.5))\n"
+        "HALVES = Preprocessing(name='halves', mean=(0.5, 0.5, 0.5), deviation=(0.5, 0.5, 0.5))\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     mine = get_preprocessing({"name": "grounds:HALVES", "channels": "BGR"})

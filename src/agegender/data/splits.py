@@ -44,14 +44,6 @@ def split(rows: pd.DataFrame, fold: int, *, validation: float = 0.1, rule: str =
     return rows.assign(split=assigned)[assigned.notna()]
 
 
-def check_less(half: int | None, share: float) -> None:
-    """Refuse, with a UserError, what is no half and no share of the training faces."""
-    if half not in (None, 0, 1):
-        raise UserError(f"half={half}: choose 0 or 1, or null for all faces")
-    if not isinstance(share, int | float) or not 0 < share <= 1:
-        raise UserError(f"training_share={share}: expected a number above 0 and at most 1")
-
-
 def keep_half(rows: pd.DataFrame, manifest: pd.DataFrame, fold: int, half: int | None) -> pd.DataFrame:
     """Return the rows of the test `fold` and, of the others, those of one half, 0 or 1 (None: all rows).
 
@@ -59,7 +51,6 @@ def keep_half(rows: pd.DataFrame, manifest: pd.DataFrame, fold: int, half: int |
     fraction and test fold, so that no face of one half is ever in the other. Where subjects are known each is in one
     half; other faces go to either in turn, within fold, age and annotated gender.
     """
-    check_less(half, 1.0)
     if half is None:
         return rows
     first = rows["image"].isin(_first_half(manifest))
@@ -82,7 +73,6 @@ def thin_training(rows: pd.DataFrame, share: float) -> pd.DataFrame:
 
     The order is fixed: a smaller share is a subset of a larger one.
     """
-    check_less(None, share)
     train = rows[rows["split"] == "train"]
     kept = first_share(train, _strata(train), share, "training_share_v1/")
     return rows[kept.reindex(rows.index, fill_value=True)]

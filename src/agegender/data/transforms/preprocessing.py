@@ -4,31 +4,33 @@ Everything works on a whole batch at once, on whatever device holds it.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
-from agegender.errors import UserError
 from agegender.registry import find
+from agegender.spec import Spec, Text
+
+Positive = Annotated[float, Field(gt=0)]
+PER_CHANNEL = Field(strict=False, min_length=3, max_length=3)
 
 AT_ONCE = 8  # faces prepared together on a CPU: what its caches hold
 
 
-@dataclass(frozen=True)
-class Preprocessing:
+class Preprocessing(Spec):
     """How pixels are prepared: by numbers of each channel, or without a `mean` each image standardised by its own.
 
-    `channels` is the order in which the network reads them, "RGB" or "BGR", and that of `mean` and `deviation`, which
-    are those of pixels (0..255) divided by `divisor`.
+    `channels` is the order in which the network reads them, and that of `mean` and `deviation`, which are those of
+    pixels (0..255) divided by `divisor`.
     """
 
-    name: str
-    channels: str = "RGB"
-    divisor: float = 255.0
-    mean: tuple[float, ...] | None = None
-    deviation: tuple[float, ...] = (1.0, 1.0, 1.0)
+    name: Text
+    channels: Literal["RGB", "BGR"] = "RGB"
+    divisor: Positive = 255.0
+    mean: Annotated[tuple[float, ...], PER_CHANNEL] | None = None
+    deviation: Annotated[tuple[Positive, ...], PER_CHANNEL] = (1.0, 1.0, 1.0)
 
     def __call__(self, images: Tensor, contrast: Tensor | None = None) -> Tensor:
         """Change the contrast, then prepare: images (N, 3, H, W), RGB in 0..255 -> float32 of that shape.
@@ -55,7 +57,7 @@ class Preprocessing:
             normalize(x, factor, scale, shift)
 
 
-STANDARDIZE = Preprocessing("standardize")
+STANDARDIZE = Preprocessing(name="standardize")
 
 
 def standardize(x: Tensor, factor: Tensor) -> None:
@@ -88,31 +90,13 @@ def normalize(x: Tensor, factor: Tensor | None, scale: Tensor, shift: Tensor) ->
 
 
 def get_preprocessing(given: Mapping[str, Any]) -> Preprocessing:
-    """Return the preprocessing that a system's configuration describes; UserError for a value none can have.
+    """Return the preprocessing that a system's settings describe; UserError for a value none can have.
 
     With `name` as in `package.module:object` that `Preprocessing` is meant, but for the values that are given too.
     """
-    known = [field.name for field in fields(Preprocessing)]
-    if unknown := given.keys() - set(known):
-        raise UserError(f"there is no setting 'system.preprocessing.{min(unknown)}': choose from {', '.join(known)}")
-    values = {name: value for name, value in given.items() if name != "name"}
-    for name in ("mean", "deviation"):
-        if (numbers := values.get(name)) is not None:
-            if not isinstance(numbers, list) or [isinstance(x, int | float) for x in numbers] != [True] * 3:
-                raise UserError(f"system.preprocessing.{name}={numbers} must be three numbers, one of each channel")
-            values[name] = tuple(map(float, numbers))
-    if not isinstance(values.get("divisor", 1), int | float):
-        raise UserError(f"system.preprocessing.divisor={values['divisor']} must be a number")
-    found = replace(_named(given["name"]), **values)
-    if found.channels not in ("RGB", "BGR"):
-        raise UserError(f"system.preprocessing.channels={found.channels} is unknown: choose RGB or BGR")
-    for name, number in (("divisor", found.divisor), ("deviation", min(found.deviation))):
-        if not number > 0:
-            raise UserError(f"system.preprocessing.{name}={given[name]} must be above 0: pixels are divided by it")
-    return found
-
-
-def _named(name: str) -> Preprocessing:
+    where, name = "system.preprocessing", str(given.get("name"))
     if ":" not in name:
-        return Preprocessing(name)
-    return find(name, {}, "preprocessing", "system.preprocessing.name", lambda found: isinstance(found, Preprocessing))
+        return Preprocessing.read(given, where)
+    own: dict[str, Preprocessing] = {}  # others are described by their values alone
+    found = find(name, own, "preprocessing", f"{where}.name", lambda found: isinstance(found, Preprocessing))
+    return type(found).read({**found.model_dump(), **given, "name": found.name}, where)
