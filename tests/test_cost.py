@@ -94,6 +94,12 @@ def test_the_same_command_measures_nothing_again(desk: Path) -> None:
     assert "7,488,426" in again and "(resize, standardise)" in again
 
 
+def test_a_table_that_nothing_reads_ends_quietly(desk: Path, packs: Path) -> None:
+    words = ["system=lmtcnn_1_1", "runtime=torch", f"data.pack='{packs}'", "tracking=none", "calls=5"]
+    said = agegender("cost", *words, "calibration_faces=4", "progress=false", cwd=desk, status=141, unread=True)
+    assert said == "2 measurements: 2 kept, 0 to make\n"
+
+
 def test_what_cannot_be_measured_is_said_before_anything_is(desk: Path, packs: Path, tmp_path: Path) -> None:
     pack = f"data.pack='{packs}'"
     mistakes = {

@@ -8,13 +8,14 @@ import pandas as pd
 import pytest
 from hydra import compose
 
-from agegender.commands.prepare import prepare
+from agegender.commands.prepare import main as prepare
 from agegender.commands.train import train
-from agegender.data.manifest import READERS, digest, read_manifest
+from agegender.data.manifest import digest, read_manifest
 from agegender.data.splits import split
+from agegender.datasets.catalogue import DATASETS
 from agegender.datasets.csv_table import read_csv_table
 from agegender.datasets.labels import group_of_years
-from agegender.datasets.protocols import PROTOCOLS, apply_protocol, fitting
+from agegender.datasets.protocols import apply_protocol, fitting
 from agegender.errors import UserError
 from packed_faces import picture
 from small_fairface import write
@@ -191,8 +192,9 @@ def test_the_page_on_data_sets_converts_cfd_and_names_every_set(
     assert rows["subject"].tolist() == ["BF-002", "WM-001"]
     assert rows["gender"].tolist() == [1, 0]
     assert rows["attractiveness"].tolist() == [2.0, 5.0]
-    assert [name for name in READERS if f"| `{name}` |" not in page] == []
-    assert [name for name in PROTOCOLS if "adience" not in PROTOCOLS[name].datasets and f"`{name}`" not in page] == []
+    assert [name for name in DATASETS if f"| `{name}` |" not in page] == []
+    others = [dataset for name, dataset in DATASETS.items() if name not in ("adience", "generated")]
+    assert [each.name for dataset in others for each in dataset.protocols if f"`{each.name}`" not in page] == []
 
 
 @pytest.mark.usefixtures("hydra")

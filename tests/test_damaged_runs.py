@@ -17,7 +17,7 @@ from agegender.prediction.trained import find_run, load
 from agegender.report.records import load_records
 from agegender.report.render import to_markdown
 from agegender.report.table import build_table
-from agegender.runs.config import read_config
+from agegender.runs.config import read_run
 from agegender.runs.folder import LASTING, RunFolder
 from agegender.runs.predictions import predictions_text, read_predictions
 from agegender.tracking import payload, sync
@@ -46,7 +46,7 @@ def run(trained: RunFolder, tmp_path: Path) -> RunFolder:
 
 
 def job_of(run: RunFolder) -> Job:
-    return replace(job(run.path.parent, "lmtcnn_1_1", ("age", "gender"), 0), run=run.path, identity=run.identity)
+    return replace(job(run.path.parent, "lmtcnn_1_1", ("age", "gender"), 0), folder=run)
 
 
 def forget_checksums(run: RunFolder) -> None:
@@ -100,7 +100,7 @@ def test_whatever_is_changed_ends_in_a_sentence_that_names_the_file(
     run: RunFolder, file: str, readers: list[Callable[[RunFolder], None]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of a run without checksums: what can still be understood may be used."""
-    monkeypatch.setattr("agegender.report.cells.statistics.cluster_bootstrap", lambda *_, **__: (0.0, 1.0))  # slow
+    monkeypatch.setattr("agegender.report.cells.bootstrap.cluster_bootstrap", lambda *_, **__: (0.0, 1.0))  # slow
     run.weights.unlink()  # slow to load: without them predict says so, after all else was read
     if file != "done":
         forget_checksums(run)
@@ -215,5 +215,5 @@ def test_a_run_that_goes_on_survives_the_loss_of_what_began_it(run: RunFolder) -
     run.checkpoints.mkdir()
     (run.path / "done").unlink()
     run.write_text("environment.json", "{")
-    set_up(run, read_config(run), run.keys)
+    set_up(run, read_run(run), run.keys)
     assert "resumed_from" not in run.read("environment")

@@ -13,8 +13,8 @@ from torch.nn import functional as F
 
 from agegender.errors import UserError
 from agegender.heads import HEADS, create_head
-from agegender.heads.head import NO_LABEL, normal_targets
-from agegender.tasks import TASKS
+from agegender.heads.head import normal_targets
+from agegender.tasks import NO_LABEL, TASKS
 
 AGE, YEARS, BEAUTY, GENDER = (TASKS[name] for name in ("age", "age_years", "attractiveness", "gender"))
 ORDINAL = [task for task in TASKS.values() if task.ordinal]

@@ -19,10 +19,12 @@ def print_costs(measurements: Sequence[Measurement]) -> None:
     for network, found in counted.items():
         macs, size = f"{found['macs'] / 1e6:,.1f}", megabytes(found["bytes"])
         counts.add_row(network, f"{found['parameters']:,}", macs, f"{found['activations']:,}", size)
-    console.print(counts)
-    for group in dict.fromkeys((each.subject.threads, each.subject.batch_size) for each in measurements):
-        members = [each for each in measurements if (each.subject.threads, each.subject.batch_size) == group]
-        console.print(_latencies(members, f"{members[0].device}; threads {group[0]}, batch {group[1]}"))
+    with console.capture() as printed:  # rich would end the command with status 1 where nothing reads on
+        console.print(counts)
+        for group in dict.fromkeys((each.subject.threads, each.subject.batch_size) for each in measurements):
+            members = [each for each in measurements if (each.subject.threads, each.subject.batch_size) == group]
+            console.print(_latencies(members, f"{members[0].device}; threads {group[0]}, batch {group[1]}"))
+    sys.stdout.write(printed.get())
 
 
 def _latencies(measurements: Sequence[Measurement], title: str) -> Table:

@@ -17,7 +17,7 @@ from agegender.cost.counts import Counts, count
 from agegender.cost.measurement import Measurement, read_all
 
 if TYPE_CHECKING:
-    from agegender.config.jobs import Job
+    from agegender.runs.job import Job
 
 CSV_HEAD = (
     *("system", "device", "runtime", "precision", "threads", "batch_size", "parameters", "macs", "activations"),
@@ -72,10 +72,10 @@ def load_costs(jobs: Iterable[Job], costs: Path) -> dict[str, SystemCost]:
     other = {key for key, job in alike.items() if _is_other_function(job)}
     return {
         system: SystemCost(
-            count(partial(build_network, job.config), job.config.system.model.input_size),
-            found.get((job.config.system.model.name, job.tasks, job.config.system.model.input_size), {}),
+            count(partial(build_network, job.run), job.run.system.model.input_size),
+            found.get((job.run.system.model.name, job.tasks, job.run.system.model.input_size), {}),
             frozenset((mode, variant) for name, mode, variant in other if name == system),
-            job.config.system.model.name,
+            job.run.system.model.name,
             job.tasks,
         )
         for system, job in reversed(first.items())
@@ -83,14 +83,13 @@ def load_costs(jobs: Iterable[Job], costs: Path) -> dict[str, SystemCost]:
 
 
 def _is_other_function(job: Job) -> bool:
-    from agegender.config.settings import evaluation_of
     from agegender.data.transforms.views import get_views
     from agegender.models.layers import BetaBatchNorm2d
     from agegender.training.fit import build_network
 
-    evaluation = evaluation_of(job.config)
+    evaluation = job.run.evaluation
     with torch.device("meta"):
-        norms = [m for m in build_network(job.config).modules() if isinstance(m, BetaBatchNorm2d)]
+        norms = [m for m in build_network(job.run).modules() if isinstance(m, BetaBatchNorm2d)]
     reads_batch = {"batch": bool(norms), "network": any(norm.batch_statistics for norm in norms)}
     return len(get_views(evaluation.views)) > 1 or reads_batch.get(evaluation.statistics, False)
 

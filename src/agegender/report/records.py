@@ -16,7 +16,7 @@ from agegender.runs.folder import RunFolder
 from agegender.runs.predictions import read_predictions
 
 if TYPE_CHECKING:
-    from agegender.config.jobs import Job
+    from agegender.runs.job import Job
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ def load_records(jobs: Iterable[Job]) -> list[Record]:
 
 
 def _load(job: Job) -> Record:
-    run = RunFolder(job.run)
+    run = job.folder
     try:
         if run.state == "done":
             return _load_done(job, run)

@@ -241,7 +241,7 @@ def _row(records: Sequence[Record], columns: Sequence[Column], one_mode: bool) -
 
 
 def _same_training(record: Record, other: Record) -> bool:
-    """Whether two rows differ in nothing but how the test faces are put before the network."""
+    """Whether two rows differ in their test-time settings only."""
     apart = {"evaluation", "fold", "seed"}
     ours, theirs = ({k: v for k, v in r.job.keys.items() if k not in apart} for r in (record, other))
     return ours == theirs
