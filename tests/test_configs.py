@@ -28,7 +28,7 @@ from agegender.training.identity import identity_keys
 from packed_faces import picture
 from small_sets import HEADER, faces, table
 
-CHOICES = Path(__file__).parents[1] / "docs" / "choices.md"
+CHOICES = Path(__file__).parents[1] / "docs" / "reference" / "choices.md"
 
 CONF = Path(config_folder())
 TESTS = Path(__file__).parent
@@ -188,7 +188,7 @@ def test_expansion_is_hydras() -> None:
 def test_every_choice_is_explained(group: str) -> None:
     page = CHOICES.read_text(encoding="utf-8").split(f"## {group}:")[1].split("\n## ")[0]
     for file in (Path(config_folder()) / group).glob("*.yaml"):
-        assert f"`{file.stem}`" in page, f"docs/choices.md does not say what {group}={file.stem} means"
+        assert f"`{file.stem}`" in page, f"docs/reference/choices.md does not say what {group}={file.stem} means"
 
 
 def test_the_counts_that_are_explained_are_those_that_are_checked() -> None:

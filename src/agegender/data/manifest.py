@@ -57,7 +57,7 @@ def read_manifest(
     exactly one of the eight groups; sets with years: the partition of years); with one, the rows that count, or a
     `fraction` of them (not of Adience). `options` as in `read_rows`.
 
-    Columns: image (relative to root, POSIX), subject (string or <NA>), fold 0..4, age_group 0..7, age_years, gender
+    Columns: image (relative to root, POSIX), subject (string or `<NA>`), fold 0..4, age_group 0..7, age_years, gender
     (0 m, 1 f), row, and the reader's own, such as FairFace's age_decades 0..8. Integers are nullable (Int64); Float64
     are age_years where some are fractions, attractiveness 1..5, and the standard deviations age_years_sd and
     attractiveness_sd.

@@ -1,4 +1,4 @@
-"""Any data set that is brought as one CSV table of images and labels; docs/data.md shows the table."""
+"""Any data set that is brought as one CSV table of images and labels; docs/how-to/your-data.md shows the table."""
 
 from pathlib import Path
 
