@@ -12,6 +12,7 @@ def parameters(network: nn.Module) -> int:
 
 
 def macs(network: nn.Module, size: int = 227) -> int:
+    """By torch's own counter of operations: a check that shares nothing with `cost.counts`, which counts by layers."""
     counter = FlopCounterMode(display=False)
     # LRN is a fixed operation of the architecture and does not count (design: convolutions and linear layers only).
     for module in network.modules():

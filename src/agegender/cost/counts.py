@@ -2,13 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
-
-from agegender.models.layers import LocalResponseNorm
+from torch import Tensor, nn
 
 FLOAT32 = 4  # bytes
 
@@ -32,20 +28,20 @@ def count(build: Callable[[], nn.Module], size: int) -> Counts:
     with torch.device("meta"):
         network = build().eval()
         image = torch.zeros(1, 3, size, size)
-    outputs: list[int] = []
-    names = {module: name for name, module in network.named_modules()}
+    macs: list[int] = []
+    activations: list[int] = []
+
+    def note(layer: nn.Conv2d | nn.Linear, inputs: object, output: Tensor) -> None:
+        """Each weight is multiplied once at every place of the output."""
+        places = output.shape[2:] if isinstance(layer, nn.Conv2d) else output.shape[1:-1]
+        macs.append(layer.weight.numel() * places.numel())
+        activations.append(output.numel())
+
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
-            module.register_forward_hook(lambda *call: outputs.append(call[2].numel()))
-    counter: Any = FlopCounterMode(display=False)
-    with counter, torch.no_grad():
+            module.register_forward_hook(note)
+    with torch.no_grad():
         network(image)
-    flops = counter.get_flop_counts()
-    total = sum(flops["Global"].values())
-    # A fixed operation of the architecture, whose sum over channels is written as a convolution.
-    normalisations = [names[module] for module in names if isinstance(module, LocalResponseNorm)]
-    root = type(network).__name__
-    total -= sum(sum(flops.get(f"{root}.{name}", {}).values()) for name in normalisations)
     parameters = sum(p.numel() for p in network.parameters())
     state = sum(t.numel() for name, t in network.state_dict().items() if not name.endswith("num_batches_tracked"))
-    return Counts(parameters, total // 2, sum(outputs), FLOAT32 * state)
+    return Counts(parameters, sum(macs), sum(activations), FLOAT32 * state)

@@ -8,9 +8,9 @@ import numpy as np
 
 WARM_UP = 30  # calls at least
 STEADY = 0.02  # how far the medians of the last ten calls and of the ten before may be apart
-GIVE_UP = 200  # calls of warm-up, on a machine that will not become steady
+GIVE_UP = 200  # calls of warm-up at most, on a machine whose speed does not settle
 BLOCK = 30  # calls of one network before the next has its turn
-LEAD = 3  # calls at the head of a block that do not count: they bring the network's weights back into the caches
+LEAD = 3  # calls before each block that do not count: they bring the network's weights back into the caches
 
 Calls = Sequence[int]
 """Nanoseconds of single calls, in the order they were made."""

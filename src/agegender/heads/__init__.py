@@ -1,4 +1,4 @@
-"""Heads: what a network answers for one task, one file per family of losses."""
+"""Heads, from features to the logits of one task; one file per family of losses."""
 
 from inspect import isabstract, signature
 
@@ -35,7 +35,7 @@ def create_head(name: str, features: int, task: Task, **options: object) -> Head
     """
     head = find(name, HEADS, "head", "head", is_head)
     if not task.ordinal and name != "softmax":
-        raise UserError(f"the head {name} needs labels in an order, which those of {task.name} have not: use softmax")
+        raise UserError(f"the head {name} needs labels in an order, and those of {task.name} have none: use softmax")
     try:
         signature(head).bind(features, task, **options)
     except TypeError as error:

@@ -1,4 +1,4 @@
-"""What every head is: a linear layer that knows its loss, its posterior over label values and its decision rule."""
+"""The base of all heads: a linear layer with a loss, a posterior over label values and a decision rule."""
 
 from abc import ABC, abstractmethod
 
@@ -15,12 +15,12 @@ DECISIONS = ("argmax", "expectation", "median")
 class Head(nn.Linear, ABC):
     """(N, D) features -> (N, outputs) logits; weights N(0, 0.01), bias 0 (LMT and rude-carnie `model.py`).
 
-    A head of a paper says in `face_losses` what it minimises and in `posterior` what its logits mean. Its `decision`
-    makes an answer of the posterior: the most probable value ("argmax"), the mean ("expectation") or the first value
-    that is not exceeded with a probability above one half ("median"). UserError for any other decision.
+    A subclass defines its loss in `face_losses` and the meaning of its logits in `posterior`. `decision` turns the
+    posterior into an answer: the most probable value ("argmax"), the mean ("expectation") or the first value that is
+    not exceeded with a probability above one half ("median"). UserError for any other decision.
     """
 
-    reading = ""  # what an exported file says of its logits: how they become probabilities of the label values
+    reading = ""  # for exported files: how the logits become probabilities of the label values
     values: Tensor
     progress: Tensor
 

@@ -1,4 +1,4 @@
-"""Regression: one number per face, right by its distance from the label."""
+"""Regression: one number per face, its loss a function of the distance from the label."""
 
 from torch import Tensor
 

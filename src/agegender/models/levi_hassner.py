@@ -36,15 +36,22 @@ class LeviHassner(nn.Module):
         return features
 
 
+def convolutions(*, biased: bool) -> tuple[nn.Conv2d, nn.Conv2d, nn.Conv2d]:
+    """Build the three convolutions that all variants share."""
+    return (
+        gaussian_conv(3, 96, 7, bias=0.0 if biased else None, stride=4),
+        gaussian_conv(96, 256, 5, bias=1.0 if biased else None, padding=2),
+        gaussian_conv(256, 384, 3, bias=0.0 if biased else None, padding=1),
+    )
+
+
 def gilnet(input_size: int, mode: Mode, dropout: float) -> LeviHassner:
     """Build the paper's Caffe network: GilLevi/AgeGenderDeepLearning `*_net_definitions/train_val_*.prototxt`.
 
     It reads BGR in 0..255 less a mean (`conf/preprocessing/caffe.yaml`). That the authors' last layer learns at ten
     times the rate, its bias at twenty times, belongs to their training and is not done here.
     """
-    conv1 = gaussian_conv(3, 96, 7, bias=0.0, stride=4)
-    conv2 = gaussian_conv(96, 256, 5, bias=1.0, padding=2)
-    conv3 = gaussian_conv(256, 384, 3, bias=0.0, padding=1)
+    conv1, conv2, conv3 = convolutions(biased=True)
     blocks = (
         nn.Sequential(conv1, nn.ReLU(), caffe_pool(), caffe_norm(96)),
         nn.Sequential(conv2, nn.ReLU(), caffe_pool(), caffe_norm(256)),
@@ -58,9 +65,7 @@ def levi_hassner_tf(input_size: int, mode: Mode, dropout: float) -> LeviHassner:
 
     It reads standardised RGB, and normalises local responses after the first two pools.
     """
-    conv1 = gaussian_conv(3, 96, 7, bias=0.0, stride=4)
-    conv2 = gaussian_conv(96, 256, 5, bias=1.0, padding=2)
-    conv3 = gaussian_conv(256, 384, 3, bias=0.0, padding=1)
+    conv1, conv2, conv3 = convolutions(biased=True)
     blocks = (
         nn.Sequential(conv1, nn.ReLU(), nn.MaxPool2d(3, stride=2), LocalResponseNorm(96)),
         nn.Sequential(conv2, nn.ReLU(), nn.MaxPool2d(3, stride=2), LocalResponseNorm(256)),
@@ -76,14 +81,10 @@ def levi_hassner_bn(input_size: int, mode: Mode, dropout: float) -> LeviHassner:
     estimates them at the authors' decay of 0.9997.
     """
     momentum = 1 - 0.9997 if mode.name == "faithful" else mode.batch_norm_momentum
-    conv1 = gaussian_conv(3, 96, 7, bias=None, stride=4)
-    conv2 = gaussian_conv(96, 256, 5, bias=None, padding=2)
-    conv3 = gaussian_conv(256, 384, 3, bias=None, padding=1)
-    norms = [BetaBatchNorm2d(channels, batch_statistics=False, momentum=momentum) for channels in (96, 256, 384)]
-    blocks = [
-        nn.Sequential(conv, norm, nn.ReLU(), nn.MaxPool2d(3, stride=2))
-        for conv, norm in zip((conv1, conv2, conv3), norms, strict=True)
-    ]
+    blocks = []
+    for conv in convolutions(biased=False):
+        norm = BetaBatchNorm2d(conv.out_channels, batch_statistics=False, momentum=momentum)
+        blocks.append(nn.Sequential(conv, norm, nn.ReLU(), nn.MaxPool2d(3, stride=2)))
     return LeviHassner(blocks, input_size, dropout)
 
 

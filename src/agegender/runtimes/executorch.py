@@ -60,9 +60,8 @@ def _quantise(network: fx.GraphModule, conversion: Conversion) -> nn.Module:
 def _refuse_without_kernel(graph: fx.Graph) -> None:
     """Refuse an operator outside XNNPACK that ExecuTorch has no kernel for: the file would fail only when opened."""
     from executorch.exir.dialects.edge._ops import EdgeOpOverload
-    from executorch.extension.pybindings import portable_lib
 
-    kernels = {name.split(".")[0] for name in portable_lib._get_operator_names()}
+    kernels = {name.split(".")[0] for name in _bindings()._get_operator_names()}
     for node in graph.nodes:
         if not isinstance(node.target, EdgeOpOverload) or node.target._schema.name in kernels:
             continue
@@ -73,6 +72,13 @@ def _refuse_without_kernel(graph: fx.Graph) -> None:
         )
 
 
+def _bindings() -> Any:
+    """ExecuTorch's bindings for Python, whose import prints."""
+    with quiet():
+        from executorch.extension.pybindings import portable_lib
+    return portable_lib
+
+
 class _Pool:
     """XNNPACK's threads, one pool in the process; `resets` counts the pools, since a new one ends those before it."""
 
@@ -80,10 +86,8 @@ class _Pool:
 
     @classmethod
     def resize(cls, threads: int) -> None:
-        from executorch.extension.pybindings import portable_lib
-
-        if portable_lib._threadpool_get_thread_count() != threads:
-            portable_lib._unsafe_reset_threadpool(threads)
+        if _bindings()._threadpool_get_thread_count() != threads:
+            _bindings()._unsafe_reset_threadpool(threads)
             cls.resets += 1
 
 
@@ -100,13 +104,11 @@ class _Session:
         self.load()
 
     def load(self) -> None:
+        self.program: Any = None
         with quiet():
-            from executorch.extension.pybindings import portable_lib
-
-            self.program: Any = None
             _Pool.resize(self.threads)
             self.resets = _Pool.resets
-            self.program = portable_lib._load_for_executorch(str(self.file))
+            self.program = _bindings()._load_for_executorch(str(self.file))
 
     def __call__(self, images: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         if self.resets != _Pool.resets:
@@ -118,9 +120,7 @@ class _Session:
 def metadata(file: Path) -> Mapping[str, str]:
     """Read the metadata that `convert` wrote."""
     with quiet():
-        from executorch.extension.pybindings import portable_lib
-
-        (text,) = portable_lib._load_program(str(file)).load_method(METADATA)(())
+        (text,) = _bindings()._load_program(str(file)).load_method(METADATA)(())
     values: dict[str, str] = json.loads(text)
     return values
 

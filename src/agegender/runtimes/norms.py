@@ -1,4 +1,4 @@
-"""A network without batch norms, as the mobile runtimes want it."""
+"""Replaces batch norms by convolutions, as the mobile runtimes have no batch norm."""
 
 from typing import Any
 
@@ -15,9 +15,9 @@ def without_norms(conversion: Conversion) -> fx.GraphModule:
     """Export the network for the example's batch size with its batch norms made convolutions.
 
     Those after a convolution fold into it; the others, after a ReLU, become a depthwise convolution of 1x1. The mobile
-    runtimes have no batch norm. ExecuTorch's rewriting takes it for granted that a norm has a scale (those of two norms
-    without one get the same name), and both quantisers lose what a norm says of each channel: one leaves it in float32,
-    the other gives its constants eight bits for all channels together.
+    runtimes have no batch norm. ExecuTorch's own rewriting fails on norms without a scale (two of them get constants of
+    one name), and both quantisers lose precision per channel: one leaves a norm in float32, the other quantises its
+    constants with one range for all channels.
     """
     network: Any = torch.export.export(conversion.model, (conversion.example,)).module()
     graph = network.graph

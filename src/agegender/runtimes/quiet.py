@@ -1,4 +1,4 @@
-"""How the mobile runtimes' converters are kept from talking into the suite's output."""
+"""Suppresses the output of the runtimes' converters."""
 
 import io
 import logging
@@ -13,8 +13,8 @@ from contextlib import contextmanager, redirect_stdout
 def quiet() -> Iterator[None]:
     """Drop warnings, prints, log lines and what C++ writes straight to descriptor 2; exceptions pass.
 
-    They speak of processors that are not there, of deprecations among the packages and of passes that ran: nothing a
-    user can mend. The descriptor is the process's, so only importing, converting and opening belong in here.
+    The packages report missing processors, each other's deprecations and the passes that ran, none of which a user can
+    change. The descriptor is that of the whole process, so only importing, converting and opening belong in here.
     """
     sys.stderr.flush()
     disabled, stderr, nowhere = logging.root.manager.disable, os.dup(2), os.open(os.devnull, os.O_WRONLY)

@@ -1,4 +1,4 @@
-"""What a runtime is: how it takes a network into a file of its own, and how it runs that file."""
+"""What a runtime is: how a network is converted to its file, and how that file is run."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ Session = Callable[[NDArray[np.float32]], list[NDArray[np.float32]]]
 
 
 class Conversion(NamedTuple):
-    """A network on its way into a runtime's file.
+    """A network that is to be converted to a runtime's file.
 
     `model` maps images (N, 3, S, S), float32, to a tuple of logits (N, K), in evaluation mode; `example` is such
     images, of the batch size that the file will be for. `precision` is one of the runtime's. `calibration` are images
     (1, 3, S, S) of real training faces that an int8 conversion sees, empty for the others. `metadata` goes into the
     file, and `Runtime.metadata` gives it back. `outputs` are the names of the logits, where the file can hold names;
-    with `free_batch` the file is for any number of images at a time, where the runtime has that.
+    with `free_batch` the file takes any number of images at a time, where the runtime can do that.
     """
 
     model: nn.Module
@@ -73,7 +73,7 @@ class Runtime:
 
 
 class Logits(nn.Module):
-    """A network as converters take it: its logits as a tuple, in the order of its heads."""
+    """A network that returns its logits as a tuple, in the order of its heads, as converters need it."""
 
     def __init__(self, network: nn.Module):
         super().__init__()
