@@ -1,7 +1,7 @@
 """Batches straight from the pack: which faces, in which order, seen how: a function of the seed and the step alone."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, TypedDict
@@ -112,28 +112,23 @@ class Faces:
         return {"images": images, "labels": labels, "sigmas": sigmas, "rows": index}
 
 
+@dataclass(eq=False)
 class TrainingBatches(IterableDataset[Batch]):
     """Training batches from step `start` to `steps`.
 
     Step k is the same whatever the worker, the number of workers and the step training resumed at.
     """
 
-    def __init__(
-        self,
-        faces: Faces,
-        *,
-        size: int,
-        batch_size: int,
-        steps: int,
-        seed: int,
-        contrast: Sequence[float] | None,
-        augmentation: Augmentation = random_crops,
-        preprocessing: Preprocessing = STANDARDIZE,
-        start: int = 0,
-    ):
-        self.faces, self.size, self.batch_size, self.contrast = faces, size, batch_size, contrast
-        self.steps, self.seed, self.start = steps, seed, start
-        self.augmentation, self.preprocessing = augmentation, preprocessing
+    faces: Faces
+    _: KW_ONLY
+    size: int
+    batch_size: int
+    steps: int
+    seed: int
+    contrast: Sequence[float] | None
+    augmentation: Augmentation = random_crops
+    preprocessing: Preprocessing = STANDARDIZE
+    start: int = 0
 
     def rows(self, step: int) -> npt.NDArray[np.int64]:
         """The rows of a step: epochs follow each other without a gap, each a fresh order of all faces."""

@@ -17,9 +17,8 @@ import joblib
 import pandas as pd
 import PIL
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import MofNCompleteColumn, Progress
 from rich.table import Table
-from rich.text import Text
 
 from agegender.data.fill import ARRAY, JOURNAL, Outcome, compact, fill
 from agegender.data.manifest import digest
@@ -169,11 +168,6 @@ def _refuse_foreign(folder: Path) -> None:
             raise UserError(f"{folder} is no pack, it holds {others[0]}: name another place with data.pack=")
 
 
-class _Speed(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        return Text(f"{task.speed or 0:,.0f} images/s")
-
-
 def _decode(partial: Path, source: Path, names: list[str], size: int, workers: int, progress: bool) -> pd.DataFrame:
     """Fill the array with a progress bar; return an `Outcome` and the image per distinct image, in order of slots."""
     with open_source(source) as opened:
@@ -186,11 +180,11 @@ def _decode(partial: Path, source: Path, names: list[str], size: int, workers: i
     plan = {"format": FORMAT, "size": size, "pillow": PIL.__version__, "names": names, "checksum": CHECKSUM}
     key = hashlib.sha256(json.dumps(plan).encode()).hexdigest()
     outcomes: dict[int, Outcome] = {}
-    columns = (TextColumn("decoding"), BarColumn(), MofNCompleteColumn(), _Speed(), TimeRemainingColumn())
+    columns = (*Progress.get_default_columns(), MofNCompleteColumn())
     results = fill(source, partial, wanted, size, len(names), workers, key)
     try:
         with closing(results), Progress(*columns, console=Console(stderr=True), disable=not progress) as bar:
-            task = bar.add_task("", total=len(wanted))
+            task = bar.add_task("decoding", total=len(wanted))
             for chunk in results:
                 outcomes.update({outcome.slot: outcome for outcome in chunk})
                 bar.advance(task, len(chunk))
