@@ -131,4 +131,4 @@ def test_file_that_cannot_grow_is_one_sentence(script):
     """A limit on the size of files stands for a full disk: both are an error of the write."""
     done = subprocess.run(["bash", "-c", 'ulimit -f 500; exec "$@"', "-", *script], capture_output=True, text=True)
     assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert "(File too large): mend that and run the same command again" in done.stderr
+    assert "has no room on its disk (File too large): make room and run the same command again" in done.stderr

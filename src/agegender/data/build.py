@@ -27,7 +27,7 @@ from agegender.data.pixels import CHECKSUM
 from agegender.datasets.names import locate, nearest, none_found
 from agegender.datasets.outside import file_hash
 from agegender.datasets.source import open_source
-from agegender.errors import UserError
+from agegender.errors import UserError, disk_explained
 from agegender.files import write_whole
 
 ABSENT = "not in the source"
@@ -130,17 +130,12 @@ def _make(
     partial, old = (folder.with_name(f"{folder.name}.{state}") for state in ("partial", "old"))
     for place in (folder, partial, old):
         _refuse_foreign(place)
-    try:
+    with disk_explained(partial):
         partial.mkdir(parents=True, exist_ok=True)
         faces = _decode(partial, source, names, info["size"], workers, progress)
         _report_missing(partial, faces, allow_missing)
         _complete(partial, manifest, faces, info)
         _replace(folder, partial, old)
-    except OSError as error:
-        raise UserError(
-            f"cannot write {error.filename or partial} ({error.strerror}): mend that and run the same command "
-            "again, it goes on where it stopped"
-        ) from error
 
 
 def _why_made_again(folder: Path, expected: Mapping[str, object], allow_missing: bool) -> str | None:
