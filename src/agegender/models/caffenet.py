@@ -1,7 +1,7 @@
 """CaffeNet, the AlexNet-like network of Ozbulak et al.: BVLC/caffe `models/bvlc_reference_caffenet/train_val.prototxt`.
 
 Their abstract says "generic AlexNet-like CNN", which is taken to mean this one; their layers were not found. No trained
-weights of it can be had here.
+weights of it are available.
 """
 
 from torch import Tensor, nn

@@ -10,7 +10,7 @@ class VGGFace(nn.Module):
     """VGG-Face's backbone, which is VGG-16 as far as its fc7: (N, 3, S, S), BGR in 0..255 less a mean -> (N, 4096).
 
     Layers and first weights are torchvision's: the authors' initial values were not found, and their trained weights
-    cannot be had here. `dropout` falls on both full layers.
+    are not available. `dropout` falls on both full layers.
     """
 
     features = 4096
