@@ -62,7 +62,7 @@ def test_windows_line_ends_and_a_byte_order_mark_change_nothing(root: Path) -> N
     [
         (
             row("5@N01") + "\n" + row("5@N01")[:20],
-            r"fold_3_data.txt line 3: 4 columns, expected 12: the file is cut off",
+            r"fold_3_data.txt line 3: 4 columns, expected 12: the line is damaged",
         ),
         (
             row("5@N01") + "\t9\n" + row("5@N01"),
@@ -84,16 +84,20 @@ def test_refuses_a_malformed_line(root: Path, bad: str, message: str) -> None:
         read_adience(root, official=False)
 
 
-@pytest.mark.parametrize("header", ["", "user_id\timage", "\t".join(HEADER[:-1])])
-def test_refuses_another_header(root: Path, header: str) -> None:
+@pytest.mark.parametrize(
+    ("header", "missing"), [("", "user_id"), ("user_id\timage", "original_image"), ("\t".join(HEADER[:-1]), HEADER[-1])]
+)
+def test_refuses_another_header(root: Path, header: str, missing: str) -> None:
     write_fold(root, 1, row("5@N01"), header=header)
-    with pytest.raises(UserError, match=r"fold_1_data.txt line 1: the header is"):
+    with pytest.raises(
+        UserError, match=rf"fold_1_data.txt has no column {missing}, its first line is .*: expected user_id"
+    ):
         read_adience(root, official=False)
 
 
 def test_refuses_a_file_that_is_not_text(root: Path) -> None:
     (root / "fold_2_data.txt").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UserError, match=r"fold_2_data.txt is not a UTF-8 text file"):
+    with pytest.raises(UserError, match=r"fold_2_data.txt is not in UTF-8, as line 1 shows"):
         read_adience(root, official=False)
 
 

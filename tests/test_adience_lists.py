@@ -9,8 +9,7 @@ from agegender.data.manifest import digest
 from agegender.data.splits import split
 from agegender.datasets.adience import read_adience
 from agegender.datasets.adience_lists import KINDS
-from agegender.datasets.counts import count
-from agegender.datasets.protocols import PROTOCOLS, apply_protocol, fitting
+from agegender.datasets.protocols import PROTOCOLS, apply_protocol, count, fitting
 from agegender.errors import UserError
 
 ADIENCE = Path(__file__).parents[2] / "shared" / "data" / "adience"

@@ -11,6 +11,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from agegender.data.batches import EvaluationBatches, Faces, TrainingBatches, loader
+from agegender.data.pixels import checksum
 from agegender.data.transforms.augmentations import AUGMENTATIONS, get_augmentation
 from agegender.data.transforms.views import VIEWS, get_views
 from agegender.tasks import NO_LABEL
@@ -26,7 +27,7 @@ def faces() -> Faces:
             "gender": pd.array([0, 1, None, 1, 0, 1, 0, 1, 0, 1], dtype="Int64"),
         }
     )
-    return Faces(images, table, ["age", "gender"])
+    return Faces(images, table.assign(crc32=[checksum(images[slot]) for slot in table["slot"]]), ["age", "gender"])
 
 
 def training(faces: Faces, start: int = 0, seed: int = 0, augmentation: str = "crops") -> TrainingBatches:

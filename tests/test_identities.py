@@ -12,7 +12,8 @@ from agegender.config.jobs import expand
 from agegender.config.run import resolve_run
 from agegender.config.settings import config_folder
 from agegender.modes import MODES, get_mode
-from agegender.runs.folder import identity
+from agegender.runs.config import read_run, write_run
+from agegender.runs.folder import RunFolder, identity
 from agegender.spec import Run
 from agegender.training.identity import identity_keys
 
@@ -73,5 +74,31 @@ def test_no_run_has_another_identity_than_before(golden: dict[str, dict[str, str
     assert len(set(systems.values())) == len(systems), "two runs share a folder"
 
 
+# Runs whose folders are pinned as they stand: between them they have every kind of setting.
+FOLDERS = {
+    "faithful": ["system=lmtcnn_2_1", "data=adience", "recipe=lmtcnn_official", "mode=faithful", "evaluation=ten_crop"],
+    "years": ["system=dldl_v2_tiny", "data=utkface", "protocol=utkface_years", "recipe=dldl_v2", "fold=3", "seed=7"],
+    "part": ["system=gilnet_age", "data=fairface", "half=1", "training_share=0.2", "protocol.fraction=0.1"],
+}
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_the_folder_of_a_finished_run_can_still_be_read(name: str) -> None:
+    folder = RunFolder(GOLDEN.parent / "runs" / name)
+    run = read_run(folder)  # which compares it with the keys in identity.json
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        assert run == resolve_run(compose("train", overrides=FOLDERS[name]))
+
+
+def write_folders() -> None:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        for name, overrides in FOLDERS.items():
+            run, folder = resolve_run(compose("train", overrides=overrides)), RunFolder(GOLDEN.parent / "runs" / name)
+            keys = identity_keys(run, DIGEST)
+            write_run(folder, run)
+            folder.write("identity", {"identity": identity(run.system.name, keys), "keys": keys})
+
+
 if __name__ == "__main__":
     GOLDEN.write_text(json.dumps(found(), indent=1) + "\n", encoding="utf-8")
+    write_folders()

@@ -145,7 +145,7 @@ DAMAGE = {
     lambda root: (root / "pack/manifest.csv").unlink(): "damaged .*manifest.csv",
     lambda root: (root / "pack/pack.json").write_text("{"): "damaged",
     lambda root: (root / "pack/pack.json").write_text("[1]"): "damaged .*pack.json is not an object with keys",
-    lambda root: (root / "pack/pack.json").write_text("{}"): "damaged .*pack.json lacks 'source'",
+    lambda root: (root / "pack/pack.json").write_text("{}"): "damaged .*pack.json lacks 'dataset'",
     lambda root: os.truncate(root / "pack/faces.npy", 0): "damaged .*faces.npy is empty or no array",
     cut_header: "damaged .*faces.npy is empty or no array",
     lambda root: (root / "pack/pack.json").unlink(): "there is no pack in",

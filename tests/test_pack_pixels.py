@@ -5,7 +5,6 @@ import os
 import shutil
 
 import numpy as np
-import pandas as pd
 import pytest
 from hydra import compose
 
@@ -13,7 +12,7 @@ from agegender.commands.train import train
 from agegender.config.run import resolve_run
 from agegender.data.batches import Faces
 from agegender.data.fill import ARRAY
-from agegender.data.pack import INFO, MANIFEST, file_hash
+from agegender.data.pack import INFO
 from agegender.data.pixels import damaged
 from agegender.errors import UserError
 from agegender.training.faces import pack_of
@@ -92,21 +91,6 @@ def test_checksums_follow_the_faces_where_some_are_left_out(copy):
     kept = faces(copy / "pack")
     assert len(kept.table) == COUNT
     kept.check()
-
-
-def test_a_pack_made_before_there_were_checksums_is_read_and_made_again(copy):
-    before = reopen(copy / "pack").digest
-    table = pd.read_csv(copy / "pack" / MANIFEST, dtype="string", keep_default_na=False).drop(columns="crc32")
-    table.to_csv(copy / "pack" / MANIFEST, index=False, lineterminator="\n")
-    info = json.loads((copy / "pack" / INFO).read_text())
-    del info["label_files"]
-    info["manifest_sha256"] = file_hash(copy / "pack" / MANIFEST)
-    (copy / "pack" / INFO).write_text(json.dumps(info))
-    assert len(faces(copy / "pack").stored(np.arange(COUNT))) == COUNT
-    summary = build(copy / "pack", copy / "source", manifest(copy))
-    assert summary.replaced == "made by an older version, which kept no checksums of pixels and of label files"
-    assert summary.digest == before
-    assert "crc32" in reopen(copy / "pack").manifest
 
 
 @pytest.mark.usefixtures("hydra")

@@ -4,9 +4,8 @@ import pandas as pd
 import pytest
 
 from agegender.datasets.adience import read_adience
-from agegender.datasets.counts import count
 from agegender.datasets.labels import EIDINGER, MIVOLO, group_around_label, group_of_label, group_of_years
-from agegender.datasets.protocols import PROTOCOLS, apply_protocol, fitting
+from agegender.datasets.protocols import PROTOCOLS, apply_protocol, count, fitting
 from agegender.errors import UserError
 
 ADIENCE = Path(__file__).parents[2] / "shared" / "data" / "adience"

@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 
 from agegender.config.run import resolve_run
 from agegender.config.settings import TrainSettings, settings_of
-from agegender.data.pack import OLDER, Pack
+from agegender.data.pack import Pack
 from agegender.errors import UserError, disk_explained
 from agegender.runs.folder import RunFolder
 from agegender.spec import Run
@@ -69,8 +69,6 @@ def train(config: DictConfig, sweeping: bool = False) -> None:
         run = run.model_copy(update={"trainer": trainer})
         set_process(trainer.threads, run.precision)
         log.info("%s: started", folder.identity)
-        if "label_files" not in pack.info:
-            log.warning("the pack %s was %s: `agegender prepare` makes it again", run.data.pack, OLDER)
         set_up(folder, run, identity_keys(run, pack.digest))
         if settings.target is None:
             fit_or_record(run, pack, folder, None)

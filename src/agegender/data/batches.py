@@ -102,11 +102,8 @@ class Faces:
         return torch.from_numpy(self.images[slots])
 
     def check(self, rows: npt.NDArray[np.int64] | slice = slice(None)) -> None:
-        """Refuse, with a UserError, these rows (all) where pixels on the disk are not those that were packed.
-
-        A pack made before there were checksums has nothing to compare with.
-        """
-        if isinstance(self.images, np.memmap) and CHECKSUM in self.table:
+        """Refuse, with a UserError, these rows (all) where pixels on the disk are not those that were packed."""
+        if isinstance(self.images, np.memmap):
             refuse_damaged(self.images, self.slots[rows], self.table[CHECKSUM].to_numpy(np.int64)[rows])
 
     def batch(self, images: Tensor, rows: npt.NDArray[np.int64]) -> Batch:

@@ -23,7 +23,7 @@ from rich.text import Text
 
 from agegender.data.fill import ARRAY, JOURNAL, Outcome, compact, fill
 from agegender.data.manifest import digest
-from agegender.data.pack import FORMAT, INFO, MANIFEST, MISSING, OLDER, key_of, read_info, why_damaged, why_stale
+from agegender.data.pack import FORMAT, INFO, MANIFEST, MISSING, key_of, read_info, why_damaged, why_stale
 from agegender.data.pixels import CHECKSUM
 from agegender.datasets.names import locate, nearest, none_found
 from agegender.datasets.outside import file_hash
@@ -149,8 +149,6 @@ def _why_made_again(folder: Path, expected: Mapping[str, object], allow_missing:
     if (why := why_stale(folder, expected)) is not None:
         return why
     info = read_info(folder)
-    if "label_files" not in info:
-        return OLDER
     if info["missing"] and not allow_missing:
         return "made without the faces that are missing"
     try:

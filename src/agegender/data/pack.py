@@ -27,15 +27,15 @@ FORMAT = 1  # of the folder; part of every digest
 MANIFEST, INFO, MISSING = "manifest.csv", "pack.json", "missing.csv"
 INTEGERS = ("fold", "age_group", "age_years", "age_decades", "gender")  # age_years: where all of them are whole
 FRACTIONS = ("age_years_sd", "attractiveness", "attractiveness_sd")
-# What pack.json holds besides the key, and how it is said that what a pack was made from has changed since.
+# What pack.json holds, and how it is said that what a pack was made from has changed since.
 _INFO: Shape = {
-    **dict.fromkeys(("source", "fingerprint", "digest", "manifest_sha256"), str),
-    **dict.fromkeys(("rows", "images", "size", "missing"), int),
+    **dict.fromkeys(("dataset", "source", "fingerprint", "requested", "digest", "manifest_sha256"), str),
+    **dict.fromkeys(("format", "rows", "images", "size", "missing"), int),
+    "settings": dict,
     "dropped": {...: int},
-    "label_files?": {...: str},
+    "label_files": {...: str},
 }
 CHANGED = {"fingerprint": "its source has changed", "requested": "its labels have changed"}
-OLDER = "made by an older version, which kept no checksums of pixels and of label files"
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def _why_outdated(folder: Path, source: Path | None) -> str | None:
     info = read_info(folder)
     recorded, now = Path(info["source"]), source and source.expanduser().resolve()
     try:
-        if (file := changed(info.get("label_files", {}), recorded, now)) is not None:
+        if (file := changed(info["label_files"], recorded, now)) is not None:
             return f"its label file {file} has changed"
     except OSError as error:
         raise UserError(f"cannot read {error.filename}: {error.strerror}") from error
@@ -106,8 +106,6 @@ def why_stale(folder: Path, expected: Mapping[str, object]) -> str | None:
     try:
         info = read_info(folder)
         for name, value in expected.items():
-            if name not in info:
-                return OLDER
             if not _agrees(info[name], value):
                 return CHANGED.get(name, f"made with {name}={info[name]} where now {name}={value}")
         if file_hash(folder / MANIFEST) != info["manifest_sha256"]:
@@ -164,7 +162,7 @@ def _read_rows(folder: Path) -> pd.DataFrame:
     """Read manifest.csv with the manifest's types. An empty text is text, but for a subject it means unknown."""
     rows = pd.read_csv(folder / MANIFEST, dtype="string", keep_default_na=False)
     numbers = {name: _numbers(rows[name]) for name in (*INTEGERS, *FRACTIONS) if name in rows}
-    numbers |= {name: rows[name].astype("int64") for name in ("slot", CHECKSUM) if name in rows}
+    numbers |= {name: rows[name].astype("int64") for name in ("slot", CHECKSUM)}
     return rows.assign(**numbers, subject=rows["subject"].replace("", pd.NA))
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from agegender.datasets.adience_lists import read_lists
+from agegender.datasets.columns import read_table, refuse, to_rows
 from agegender.datasets.dataset import Dataset
 from agegender.datasets.labels import EIDINGER, MIVOLO, group_around_label, group_of_label
 from agegender.datasets.protocol import Protocol
@@ -150,39 +151,11 @@ def _read_fold(source: Source, top: str, names: set[str], fold: int) -> pd.DataF
     if name is None:
         raise UserError(f"{source.path / top} has no {file}: expected {EXPECTED}")
     path = source.path / name
-    header, *lines = _read_lines(source, name)
-    if header.split("\t") != HEADER:
-        expected = " ".join(HEADER)
-        raise UserError(f"{path} line 1: the header is '{header[:80]}', expected, separated by tabs, {expected}")
-    for number, line in enumerate(lines, start=2):
-        columns = line.count("\t") + 1
-        if columns != len(HEADER):
-            problem = "the file is cut off" if number == len(lines) + 1 else "the line is damaged"
-            raise UserError(
-                f"{path} line {number}: {columns} columns, expected {len(HEADER)}: {problem}, fetch the file again"
-            )
-    table = pd.DataFrame([line.split("\t") for line in lines], columns=HEADER, dtype="string")
-    _check_values(table, path)
-    return table.assign(fold=fold, row=[f"{file}:{line}" for line in range(2, len(table) + 2)])
-
-
-def _check_values(table: pd.DataFrame, path: Path) -> None:
+    expected = f"{', '.join(HEADER)}, separated by tabs"
+    table = read_table(path, source.read(name), HEADER, expected, separator="\t")[HEADER]
     for column, (pattern, expected) in COLUMNS.items():
-        wrong = ~table[column].str.fullmatch(pattern).to_numpy(bool)
-        if wrong.any():
-            first = int(wrong.argmax())
-            raise UserError(
-                f"{path} line {first + 2}: {column} is '{table[column].iloc[first]}', expected {expected}: "
-                "correct the line or fetch the file again"
-            )
-
-
-def _read_lines(source: Source, name: str) -> list[str]:
-    try:
-        text = source.read(name).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{source.path / name} is not a UTF-8 text file ({error}): fetch it again") from error
-    return text.replace("\r\n", "\n").rstrip("\n").split("\n")
+        refuse(path, table[column], ~table[column].str.fullmatch(pattern).astype(bool), expected)
+    return table.assign(fold=fold, row=to_rows(path, table))
 
 
 def _check_users(rows: pd.DataFrame) -> None:

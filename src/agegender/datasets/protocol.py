@@ -11,7 +11,7 @@ from agegender.datasets.labels import PARTITION_LABELS, partition
 from agegender.tasks import get_task
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Protocol:
     """Which rows count and how labels are read.
 
@@ -20,7 +20,7 @@ class Protocol:
     none, it always trains; <NA>: it does not count). Subsets take a share of every (fold, `stratum`, gender); without a
     `stratum` there are none. `lists` is the manifest's column of the authors' lists where these say which rows count
     and which part they stand in. `variant` is the image folder of Adience that published results under the protocol
-    were measured on, where known. `counts` are the published counts, in the form of `counts.count`. `tests_as` names
+    were measured on, where known. `counts` are the published counts, in the form of `protocols.count`. `tests_as` names
     the protocol that tests the same faces and differs in training only: its published numbers compare. `requires` is a
     column that a manifest may lack or leave empty, and without which the protocol cannot read it. With
     `shares_subjects` who a face shows is set aside: a person may stand in training and test, as in papers that split by
