@@ -153,11 +153,11 @@ def test_the_identity_knows_what_an_evaluation_does_not_what_it_is_called(overri
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("evaluation.order=random", r"evaluation\.order=random is unknown: choose from manifest, shuffled, sorted"),
+        ("evaluation.order=random", r"evaluation\.order=random must be 'manifest', 'shuffled' or 'sorted'"),
         ("+evaluation.crop=1", r"there is no setting 'evaluation\.crop': choose from views, statistics"),
         ("validation=by_user", r"validation=by_user is unknown: choose from by_subject, by_image_leaky"),
-        ("evaluation.statistics=mean", r"evaluation\.statistics=mean is unknown"),
-        ("evaluation.batch_size=0", r"evaluation\.batch_size=0 must be a whole number of at least 1"),
+        ("evaluation.statistics=mean", r"evaluation\.statistics=mean must be 'network', 'running'"),
+        ("evaluation.batch_size=0", r"evaluation\.batch_size=0 must be greater than or equal to 1"),
         ("evaluation.views=squint", r"evaluation\.views=squint: there is no such set of views, choose from resize"),
     ],
 )

@@ -15,7 +15,6 @@ from agegender.report.records import load_records
 from agegender.report.render import name_best, summarize, to_csv, to_latex, to_markdown
 from agegender.report.table import best_rows, build_table
 from agegender.report.write import write_report
-from agegender.runs.folder import RunFolder
 from finished_runs import FACTS, PUBLISHED, finish, job, table_of, three_systems
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -37,7 +36,7 @@ def test_report_is_the_golden_one(jobs: list[Job]) -> None:
 def test_validation_stands_beside_test_where_runs_tell_it(tmp_path: Path) -> None:
     jobs = [finish(job(tmp_path, "lmtcnn", ["age", "gender"], fold), wrong=[0, 1, 2, 3]) for fold in (0, 1)]
     for each, share in zip(jobs, (0.5, 0.75), strict=True):
-        run = RunFolder(each.run)
+        run = each.folder
         run.write("metrics", run.read("metrics") | {"validation/age": share})
         run.finish()
     table = build_table(load_records(jobs), (), {})

@@ -93,7 +93,7 @@ def test_what_a_constant_answer_has_too_is_not_best(tmp_path: Path) -> None:
     """Of two systems, both as good as the majority label in gender, and both better in age."""
     jobs = [finish(job(tmp_path, name, ("age", "gender"), 0)) for name in ("one", "other")]
     for each in jobs:
-        run = RunFolder(each.run)
+        run = each.folder
         faces = read_predictions(run.predictions)
         most = int(faces["gender_true"].mode()[0])
         constant = faces.assign(gender_pred=most, gender_p0=float(most == 0), gender_p1=float(most == 1))

@@ -87,8 +87,8 @@ def test_a_finished_run_arrives_whole(place: Target, tmp_path: Path, capfd: pyte
     assert (
         run.data.params.items()
         >= {
-            "system.heads.age.lr": "0.01",
-            "recipe.augment": '["flip", "crop"]',
+            "system.heads.age.name": "softmax",
+            "recipe.augmentation": "crops",
             "data": "d" * 64,
             "fold": "0",
         }.items()

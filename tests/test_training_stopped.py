@@ -83,7 +83,7 @@ def test_a_disk_without_room_for_a_checkpoint_is_one_sentence_and_nothing_is_los
 def test_the_last_two_checkpoints_are_kept_so_that_one_can_be_broken(overrides: Overrides) -> None:
     config = compose("train", overrides=overrides(*SHORT, "recipe.steps=6"))
     folder = folder_of(config)
-    set_up(folder, config, identity_keys(resolve_run(config), pack_of(resolve_run(config).data).digest))
+    set_up(folder, resolve_run(config), identity_keys(resolve_run(config), pack_of(resolve_run(config).data).digest))
     module = FaceModule(build_network(resolve_run(config)), resolve_run(config).recipe.model_dump(), 0)
     with quiet_lightning():
         _train(resolve_run(config), module, data_of(resolve_run(config), faces_in(config)), folder, None, Timer())

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -31,7 +31,7 @@ class Spec(BaseModel):
         try:
             return cls.model_validate(content)
         except ValidationError as error:
-            raise UserError(_sentence(error, inside)) from None
+            raise UserError(_sentence(cls, error, inside)) from None
 
 
 class Choice(Spec):
@@ -190,14 +190,15 @@ class Run(Spec):
         return {"data": data, **keys} | ({} if weights is None else {"weights": weights})
 
 
-def _sentence(error: ValidationError, inside: str) -> str:
+def _sentence(spec: type[Spec], error: ValidationError, inside: str) -> str:
     """Say what is wrong with the first setting that is: its dotted name, its value, what it must be."""
     first = error.errors(include_url=False)[0]
     name = ".".join(str(part) for part in (*filter(None, inside.split(".")), *first["loc"]))
     value = first["input"]
     match first["type"]:
         case "extra_forbidden":
-            return f"there is no setting '{name}': `agegender <command> --cfg job` shows what there is"
+            group = _group(spec, first["loc"][:-1])
+            return f"there is no setting '{name}': choose from {', '.join(group.model_fields)}"
         case "missing":
             return f"the setting '{name}' is missing: say {name}=..."
         case "string_pattern_mismatch":
@@ -210,6 +211,14 @@ def _sentence(error: ValidationError, inside: str) -> str:
     quoted = first["type"] == "string_type" and isinstance(value, bool | int | float)
     remedy = f": quote it, '{name}=\"{shown(value)}\"'" if quoted else ""
     return f"{name}={shown(value)} {what}{remedy}"
+
+
+def _group(spec: type[Spec], path: tuple[int | str, ...]) -> type[Spec]:
+    """Return the settings that are at this place inside others."""
+    for name in path:
+        kinds = (spec.model_fields[str(name)].annotation, *get_args(spec.model_fields[str(name)].annotation))
+        spec = next(kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Spec))
+    return spec
 
 
 def shown(value: Any) -> str:
