@@ -1,11 +1,13 @@
 """Counts of networks, against closed forms written layer by layer."""
 
 import pytest
+import torch
 from torch import nn
 
-from agegender import create_model
+from agegender import create_model, list_models
 from agegender.cost.counts import Counts, count
 from agegender.models.layers import LocalResponseNorm
+from layer_by_layer import macs
 
 
 def test_a_small_network_is_counted_by_hand() -> None:
@@ -43,6 +45,14 @@ CONV1 = 56 * 56 * 96 * 7 * 7 * 3
 def test_the_papers_networks_agree_with_their_closed_forms(name: str, macs: int, activations: int) -> None:
     found = count(lambda: create_model(name), 227)
     assert (found.macs, found.activations) == (macs, activations)
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_macs_are_those_of_torchs_own_counter(name: str) -> None:
+    with torch.device("meta"):
+        network = create_model(name, input_size=96)
+        expected = macs(network, 96)
+    assert count(lambda: create_model(name, input_size=96), 96).macs == expected
 
 
 def test_bytes_are_those_of_a_checkpoint() -> None:

@@ -1,13 +1,14 @@
 """CaffeNet, the AlexNet-like network of Ozbulak et al.: BVLC/caffe `models/bvlc_reference_caffenet/train_val.prototxt`.
 
 Their abstract says "generic AlexNet-like CNN", which is taken to mean this one; their layers were not found. No trained
-weights of it can be had here.
+weights of it are available.
 """
 
 from torch import Tensor, nn
 
 from agegender.models.layers import caffe_norm, caffe_pool, classifier, gaussian_conv, values_after
 from agegender.models.model import Model
+from agegender.modes import Mode
 
 
 class CaffeNet(nn.Module):
@@ -18,7 +19,7 @@ class CaffeNet(nn.Module):
 
     features = 4096
 
-    def __init__(self, input_size: int, dropout: float):
+    def __init__(self, input_size: int, mode: Mode, dropout: float):
         super().__init__()
         self.layers = nn.Sequential(
             *(gaussian_conv(3, 96, 11, bias=0.0, stride=4), nn.ReLU(), caffe_pool(), caffe_norm(96)),
@@ -34,4 +35,4 @@ class CaffeNet(nn.Module):
         return features
 
 
-MODELS = (Model("caffenet", lambda size, mode, dropout: CaffeNet(size, dropout), 227),)
+MODELS = (Model("caffenet", CaffeNet, 227),)

@@ -4,9 +4,12 @@ The layers, and how they are initialised, are torchvision's own; the weights are
 network fine-tuned from ImageNet. Their batch norm has a scale and uses running statistics in both modes.
 """
 
+from functools import partial
+
 from torch import Tensor, nn
 
-from agegender.models.model import Builder, Model
+from agegender.models.model import Model
+from agegender.modes import Mode
 
 
 class TorchvisionBackbone(nn.Module):
@@ -15,7 +18,7 @@ class TorchvisionBackbone(nn.Module):
     `name` is torchvision's; `classifier` is the attribute that holds the layers after the features.
     """
 
-    def __init__(self, name: str, features: int, classifier: str, dropout: float):
+    def __init__(self, name: str, features: int, classifier: str, input_size: int, mode: Mode, dropout: float):
         super().__init__()
         # Here, because its import takes a second that the other networks need not wait for.
         from torchvision import models
@@ -29,14 +32,9 @@ class TorchvisionBackbone(nn.Module):
         return features
 
 
-def builder(name: str, features: int, classifier: str) -> Builder:
-    """The same backbone for every size and in both modes."""
-    return lambda input_size, mode, dropout: TorchvisionBackbone(name, features, classifier, dropout)
-
-
 MODELS = (
-    Model("mobilenet_v3_small", builder("mobilenet_v3_small", 576, "classifier"), 227),
-    Model("shufflenet_v2", builder("shufflenet_v2_x1_0", 1024, "fc"), 227),
-    Model("efficientnet_b0", builder("efficientnet_b0", 1280, "classifier"), 227),
-    Model("resnet18", builder("resnet18", 512, "fc"), 227),
+    Model("mobilenet_v3_small", partial(TorchvisionBackbone, "mobilenet_v3_small", 576, "classifier"), 227),
+    Model("shufflenet_v2", partial(TorchvisionBackbone, "shufflenet_v2_x1_0", 1024, "fc"), 227),
+    Model("efficientnet_b0", partial(TorchvisionBackbone, "efficientnet_b0", 1280, "classifier"), 227),
+    Model("resnet18", partial(TorchvisionBackbone, "resnet18", 512, "fc"), 227),
 )

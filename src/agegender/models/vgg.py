@@ -1,21 +1,24 @@
 """VGG-16 and its narrow relatives: VGG-Face as it is, DLDL-v2's ThinAgeNet and TinyAgeNet without the full layers."""
 
+from functools import partial
+
 from torch import Tensor, nn
 
 from agegender.models.layers import values_after
 from agegender.models.model import Model
+from agegender.modes import Mode
 
 
 class VGGFace(nn.Module):
     """VGG-Face's backbone, which is VGG-16 as far as its fc7: (N, 3, S, S), BGR in 0..255 less a mean -> (N, 4096).
 
     Layers and first weights are torchvision's: the authors' initial values were not found, and their trained weights
-    cannot be had here. `dropout` falls on both full layers.
+    are not available. `dropout` falls on both full layers.
     """
 
     features = 4096
 
-    def __init__(self, input_size: int, dropout: float):
+    def __init__(self, input_size: int, mode: Mode, dropout: float):
         super().__init__()
         # Here, because its import takes a second that the other networks need not wait for.
         from torchvision.models import vgg16
@@ -43,7 +46,7 @@ class AgeNet(nn.Module):
     before they are trained on MS-Celeb-1M. The authors have no dropout; `dropout` falls on the pooled features.
     """
 
-    def __init__(self, width: int, dropout: float):
+    def __init__(self, width: int, input_size: int, mode: Mode, dropout: float):
         super().__init__()
         layers: list[nn.Module] = []
         inputs = 3
@@ -63,7 +66,7 @@ class AgeNet(nn.Module):
 
 
 MODELS = (
-    Model("vgg_face", lambda size, mode, dropout: VGGFace(size, dropout), 224),
-    Model("thin_age", lambda size, mode, dropout: AgeNet(32, dropout), 224),
-    Model("tiny_age", lambda size, mode, dropout: AgeNet(16, dropout), 224),
+    Model("vgg_face", VGGFace, 224),
+    Model("thin_age", partial(AgeNet, 32), 224),
+    Model("tiny_age", partial(AgeNet, 16), 224),
 )

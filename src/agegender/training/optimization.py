@@ -35,7 +35,7 @@ def adam(groups: Groups, *, epsilon: float = 1e-8) -> torch.optim.Optimizer:
 
 def staircase(step: int, steps: int, *, factor: float, every: int, restart: int | None = None) -> float:
     """`factor` more after `every` steps; after `restart` steps the rate starts anew."""
-    return float(factor ** (step % (restart or steps + 1) // every))
+    return factor ** (step % (restart or steps + 1) // every)
 
 
 def cosine(step: int, steps: int, *, warmup: float) -> float:
@@ -115,4 +115,4 @@ def build_schedule(recipe: Mapping[str, Any]) -> Callable[[int], float]:
     """Build the factor on the learning rate as a function of the step (counted from 0)."""
     steps = int(recipe["steps"])
     factor = get_schedule(recipe["schedule"]["name"], recipe["schedule"])
-    return lambda step: factor(step, steps)
+    return lambda step: float(factor(step, steps))
