@@ -10,11 +10,13 @@ from matplotlib.text import Text
 from PIL import Image
 
 from agegender.config.jobs import Job
+from agegender.report.csv_files import table_csv
 from agegender.report.figures import draw_figures
+from agegender.report.folder import write_report
+from agegender.report.latex import to_latex
+from agegender.report.markdown import name_best, summarize, to_markdown
 from agegender.report.records import load_records
-from agegender.report.render import name_best, summarize, to_csv, to_latex, to_markdown
 from agegender.report.table import best_rows, build_table
-from agegender.report.write import write_report
 from agegender.runs.folder import RunFolder
 from finished_runs import FACTS, PUBLISHED, finish, job, table_of, three_systems
 
@@ -30,7 +32,7 @@ def test_report_is_the_golden_one(jobs: list[Job]) -> None:
     """To accept a change of the format: read the new text, then save it as tests/golden/table.{md,csv,tex}."""
     table = table_of(jobs)
     assert to_markdown(table, {"figures/folds.png": "folds"}) == (GOLDEN / "table.md").read_text(encoding="utf-8")
-    assert to_csv(table) == (GOLDEN / "table.csv").read_text(encoding="utf-8")
+    assert table_csv(table) == (GOLDEN / "table.csv").read_text(encoding="utf-8")
     assert to_latex(table) == (GOLDEN / "table.tex").read_text(encoding="utf-8")
 
 
@@ -74,14 +76,14 @@ def test_not_predicted_and_missing_look_different(jobs: list[Job]) -> None:
 
 def test_best_is_bold_only_in_a_complete_column(jobs: list[Job], tmp_path: Path) -> None:
     table = table_of(jobs)
-    age_exact = table.columns[0]
+    age_exact = table.metrics[0]
     assert best_rows(table, age_exact) == []
     finish(jobs[4], wrong=[5])
     table = table_of(jobs)
     assert [row.system for row in best_rows(table, age_exact)] == ["plain_age"]
     assert "**" in to_markdown(table, {}).split("## Mean over the folds")[1].split("## Pooled")[0]
     # Of an error the least is best: this system errs more often, but not as far.
-    error = next(column for column in table.columns if column.metric == "age_mae")
+    error = next(metric for metric in table.metrics if metric.name == "age_mae")
     assert [row.system for row in best_rows(table, error)] == ["lmtcnn"]
 
 
@@ -106,7 +108,7 @@ def test_a_system_in_two_modes_has_two_rows_and_two_matrices(tmp_path: Path) -> 
 
 def test_csv_is_complete_and_traces_every_number_to_its_runs(jobs: list[Job]) -> None:
     table = table_of(jobs)
-    lines = list(csv.DictReader(io.StringIO(to_csv(table))))
+    lines = list(csv.DictReader(io.StringIO(table_csv(table))))
     for line in lines:
         assert bool(line["value"]) == bool(line["runs"]) == (line["n"] != "0")
     mean = next(

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from agegender.config.jobs import Job
+from agegender.report.csv_files import table_csv
 from agegender.report.figures import draw_figures
+from agegender.report.latex import to_latex
+from agegender.report.markdown import to_markdown
 from agegender.report.records import load_records
-from agegender.report.render import to_csv, to_latex, to_markdown
 from agegender.report.table import Table, build_table
 from finished_runs import finish, job
 
@@ -50,7 +52,7 @@ def test_they_stand_in_the_grid_the_file_and_the_figure(table: Table) -> None:
     assert "| LMTCNN | sound | +5.2 ± 16.2 (2/3 folds) | +3.6 [" in text
     assert "] (2/3 folds) | 28 |" in text
     assert "$-$" in to_latex(table).split("What the evaluation changes")[1]
-    lines = list(csv.DictReader(io.StringIO(to_csv(table))))
+    lines = list(csv.DictReader(io.StringIO(table_csv(table))))
     mean, pooled = (line for line in lines if line["fold"].endswith("difference"))
     assert (mean["evaluation"], mean["value"], pooled["value"]) == ("flip", "0.052083", "0.035714")
     assert mean["n"] == pooled["n"] == "28"

@@ -12,11 +12,12 @@ import pytest
 
 from agegender.prediction.answers import Answer, TaskAnswer
 from agegender.prediction.output import render
+from agegender.report.folder import write_report
+from agegender.report.latex import to_latex
+from agegender.report.markdown import name_best, to_markdown
 from agegender.report.markup import MARKDOWN
 from agegender.report.records import load_records
-from agegender.report.render import name_best, to_latex, to_markdown
 from agegender.report.table import Table, build_table
-from agegender.report.write import write_report
 from agegender.runs.folder import RunFolder
 from agegender.runs.predictions import predictions_table, predictions_text, read_predictions
 from finished_runs import FACTS, finish, job, table_of

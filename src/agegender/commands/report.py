@@ -28,8 +28,8 @@ def report(config: DictConfig) -> None:
     from agegender.config.settings import pack_of
     from agegender.report.caption import caption
     from agegender.report.costs import load_costs
-    from agegender.report.records import load_records
-    from agegender.report.write import write_report
+    from agegender.report.folder import write_report
+    from agegender.report.records import load_records, progress
     from agegender.tracking.target import without_password
 
     check_values(config)
@@ -45,6 +45,7 @@ def report(config: DictConfig) -> None:
         raise UserError(
             f"none of the {len(jobs)} runs of experiment={experiment} is in {config.paths.runs}: run {command}"
         )
+    log.info("%s", progress(records))
     table = plain(config.table) if "table" in config else {}
     facts = caption(jobs[0].config, pack_of(jobs[0].config), table.get("title") or experiment)
     folder = Path(config.folder or Path(config.paths.reports) / experiment)

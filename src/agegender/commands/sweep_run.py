@@ -83,8 +83,8 @@ def table_of(jobs: list[Job]) -> tuple[str, dict[str, float]]:
     """Return the table of the runs that are there as Markdown, and its means as metrics."""
     from agegender.config.settings import pack_of
     from agegender.report.caption import caption
+    from agegender.report.markdown import summarize
     from agegender.report.records import load_records
-    from agegender.report.render import summarize
     from agegender.report.table import build_table
     from agegender.tracking.payload import accepted
 
@@ -95,9 +95,9 @@ def table_of(jobs: list[Job]) -> tuple[str, dict[str, float]]:
         return f"There is no one table of these runs: {error}.", {}
     # The metric before the system: MLflow's charts make a section of what stands before the stroke.
     means = {
-        accepted(f"{column.metric}/{row.key}"): row.cells[column.metric].mean
-        for column in table.columns
+        accepted(f"{metric.name}/{row.key}"): row.cells[metric.name].mean
+        for metric in table.metrics
         for row in table.rows
-        if column.metric in row.cells and row.cells[column.metric].done
+        if metric.name in row.cells and row.cells[metric.name].done
     }
     return f"{summarize(table)}\nEverything else of it: `agegender report` with the overrides of this sweep.", means
