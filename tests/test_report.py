@@ -15,7 +15,7 @@ from agegender.report.figures import draw_figures
 from agegender.report.folder import write_report
 from agegender.report.latex import to_latex
 from agegender.report.markdown import name_best, summarize, to_markdown
-from agegender.report.records import load_records
+from agegender.report.records import load_records, progress
 from agegender.report.table import best_rows, build_table
 from agegender.runs.folder import RunFolder
 from finished_runs import FACTS, PUBLISHED, finish, job, table_of, three_systems
@@ -155,6 +155,34 @@ def test_report_is_written_whole_and_again(jobs: list[Job], tmp_path: Path) -> N
     write_report(load_records(jobs[3:]), PUBLISHED, FACTS, folder)
     assert {file: file.read_bytes() for file in files} == before
     assert not list(folder.rglob("*.partial"))
+
+
+def test_figures_of_rows_that_are_gone_are_removed_and_nothing_else(jobs: list[Job], tmp_path: Path) -> None:
+    folder = tmp_path / "report"
+    write_report(load_records(jobs[:3]), PUBLISHED, FACTS, folder)
+    mine = folder / "figures" / "photo.png"
+    mine.write_bytes(b"mine")
+    files = write_report(load_records(jobs[3:6]), PUBLISHED, FACTS, folder)
+    assert {*(folder / "figures").iterdir()} == {mine, *(file for file in files if file.suffix == ".png")}
+    assert not (folder / "figures" / "confusion_lmtcnn_age.png").exists()
+
+
+def test_a_report_on_other_data_is_not_replaced_silently(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder, records = tmp_path / "report", load_records([job(tmp_path, "lmtcnn", ("age",), 0)])
+    facts = FACTS | {"data": "drawn_faces, digest 0123", "protocol": "joint v1: all"}
+    for changed in ({}, {"date": "2026-11-23"}):
+        write_report(records, [], facts | changed, folder)
+    assert not caplog.messages
+    write_report(records, [], facts | {"data": "drawn_faces, digest 4567"}, folder)
+    assert caplog.messages == [f"{folder} held a report on other data or another protocol, which this one replaces"]
+
+
+def test_progress_counts_the_runs_and_names_three_that_are_not_done(jobs: list[Job]) -> None:
+    assert progress(load_records(jobs[:3])) == "3 of 3 runs are done"
+    assert progress(load_records(jobs)) == (
+        "5 of 9 runs are done; not done: PLAIN, AGE ONLY (sound), fold 1, seed 0 (failed); "
+        "PLAIN_GENDER (sound), fold 0, seed 0 (missing); PLAIN_GENDER (sound), fold 1, seed 0 (missing) and 1 more"
+    )
 
 
 def test_nothing_run_yet_gives_a_report_that_says_so(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from math import isnan, nan
 from typing import Any, Literal, NamedTuple
 
@@ -21,6 +21,7 @@ from agegender.tasks import TASKS, Task, get_task
 
 # The k of the cumulative scores of a measured task, in its unit: CS@3 and CS@5 are the usual ones of ages.
 TOLERANCES: dict[str, dict[str, float]] = {"age_years": {"cs3": 3, "cs5": 5}}
+RIGHT, ERROR = "right answers", "mean absolute error"  # what headlines are
 
 
 class Answers(NamedTuple):
@@ -115,79 +116,55 @@ def _pair(function: Callable[[ArrayLike, ArrayLike], float]) -> Callable[[Answer
 
 def _of_classes(task: Task) -> tuple[Metric, ...]:
     title = f"{task.title} accuracy"
-    return (Metric(task.name, "accuracy", title, _pair(f.exact), _within(0), meaning="right answers", headline=True),)
+    return (Metric(task.name, "accuracy", title, _pair(f.exact), _within(0), meaning=RIGHT, headline=True),)
 
 
 def _of_groups(task: Task) -> tuple[Metric, ...]:
-    name = _words(task)
+    name, share = _plain_name(task), partial(Metric, task.name)
+    error = partial(Metric, task.name, unit="groups", meaning=ERROR, less_is_better=True)
     return (
-        Metric(task.name, "exact", f"{name} exact", _pair(f.exact), _within(0), meaning="right answers", headline=True),
-        Metric(task.name, "one_off", f"{name} 1-off", _pair(f.one_off), _within(1)),
-        Metric(
-            task.name,
-            "top2",
-            f"{name} top-2",
-            lambda a: f.top_k(a.truth, a.posterior, 2),
-            lambda a: f.top_k_hits(a.truth, a.posterior, 2) * 1.0,
-        ),
-        Metric(
-            task.name,
-            "balanced_exact",
-            f"{name} balanced exact",
-            _pair(f.balanced_exact),
-            _within(0),
-            average="labels",
-        ),
-        Metric(task.name, "mae", f"{name} MAE (groups)", _pair(f.mae), _errors, unit="groups", less_is_better=True),
+        share("exact", f"{name} exact", _pair(f.exact), _within(0), meaning=RIGHT, headline=True),
+        share("one_off", f"{name} 1-off", _pair(f.one_off), _within(1)),
+        share("top2", f"{name} top-2", lambda a: f.top_k(a.truth, a.posterior, 2), _among_two),
+        share("balanced_exact", f"{name} balanced exact", _pair(f.balanced_exact), _within(0), average="labels"),
+        error("mae", f"{name} MAE (groups)", _pair(f.mae), _errors),
     )
 
 
 def _of_measured(task: Task) -> tuple[Metric, ...]:
-    name = _words(task)
+    name, share = _plain_name(task), partial(Metric, task.name)
+    error = partial(Metric, task.name, unit=task.unit, less_is_better=True)
+    bare = partial(Metric, task.name, unit="")
     return (
-        Metric(
-            task.name,
-            "mae",
-            f"{name} MAE",
-            _pair(f.mae),
-            _errors,
-            unit=task.unit,
-            meaning="mean absolute error",
-            less_is_better=True,
-            headline=True,
+        error("mae", f"{name} MAE", _pair(f.mae), _errors, meaning=ERROR, headline=True),
+        error("rmse", f"{name} RMSE", _pair(f.rmse), lambda a: _errors(a) ** 2, average="root"),
+        *(
+            share(kind, f"{name} CS@{k:g}", partial(_cumulative_score, k), _within(k))
+            for kind, k in TOLERANCES.get(task.name, {}).items()
         ),
-        Metric(
-            task.name,
-            "rmse",
-            f"{name} RMSE",
-            _pair(f.rmse),
-            lambda a: _errors(a) ** 2,
-            average="root",
-            unit=task.unit,
-            less_is_better=True,
-        ),
-        *(_cumulative_score(task, kind, k) for kind, k in TOLERANCES.get(task.name, {}).items()),
-        Metric(task.name, "pearson", f"{name} Pearson", _pair(f.pearson), unit=""),
-        Metric(
-            task.name,
-            "epsilon",
-            f"{name} epsilon-error",
-            lambda a: f.epsilon_error(a.truth, a.prediction, a.sd),
-            lambda a: 1.0 - np.exp(-(_errors(a) ** 2) / (2.0 * a.sd**2)),
-            unit="",
-            less_is_better=True,
-            needs_sd=True,
-        ),
+        bare("pearson", f"{name} Pearson", _pair(f.pearson)),
+        bare("epsilon", f"{name} epsilon-error", _epsilon_error, _epsilons, less_is_better=True, needs_sd=True),
     )
 
 
-def _cumulative_score(task: Task, kind: str, k: float) -> Metric:
-    title = f"{_words(task)} CS@{k:g}"
-    return Metric(task.name, kind, title, lambda a: f.cumulative_score(a.truth, a.prediction, k), _within(k))
-
-
-def _words(task: Task) -> str:
+def _plain_name(task: Task) -> str:
     return task.name.replace("_", " ")
+
+
+def _among_two(a: Answers) -> Any:
+    return f.top_k_hits(a.truth, a.posterior, 2) * 1.0
+
+
+def _cumulative_score(k: float, a: Answers) -> float:
+    return f.cumulative_score(a.truth, a.prediction, k)
+
+
+def _epsilon_error(a: Answers) -> float:
+    return f.epsilon_error(a.truth, a.prediction, a.sd)
+
+
+def _epsilons(a: Answers) -> Any:
+    return 1.0 - np.exp(-(_errors(a) ** 2) / (2.0 * a.sd**2))
 
 
 @cache
@@ -235,12 +212,10 @@ def answers_of(faces: pd.DataFrame, task: Task) -> Answers:
 def evaluate(predictions: pd.DataFrame, tasks: Sequence[str]) -> dict[str, float]:
     """Compute every metric of a predictions table by name: `<task>_n` and the metrics over the faces with that label.
 
-    Groups give `age_exact, age_one_off, age_top2, age_balanced_exact, age_mae` (in groups), other labels
-    `gender_accuracy`, and a measured task `age_years_mae, age_years_rmse, age_years_cs5` (CS@k for the k of
-    `TOLERANCES`), `age_years_pearson` and, where the labels have standard deviations, `age_years_epsilon`.
-    `predictions` has the columns `<task>_true`, `<task>_pred`, `<task>_p0` ... of the predictions
-    file of a run. Where no face has the label, only `<task>_n` = 0 is given. UserError for an unknown task, KeyError
-    for a missing column, ValueError for a labelled face without a prediction.
+    Those of `metrics_of`, which need the labels' standard deviations only where all have one. `predictions` has the
+    columns `<task>_true`, `<task>_pred`, `<task>_p0` ... of the predictions file of a run. Where no face has the label,
+    only `<task>_n` = 0 is given. UserError for an unknown task, KeyError for a missing column, ValueError for a
+    labelled face without a prediction.
     """
     values: dict[str, float] = {}
     for name in tasks:

@@ -50,7 +50,8 @@ def write_report(
     if is_measured(table.costs):
         files |= {"costs.csv": costs_csv(table.costs).encode(), "pareto.csv": points_csv(table).encode()}
     files |= {f"figures/{name}": to_png(figure) for name, (_, figure) in figures.items()}
-    if (folder / "table.md").exists() and of_other_data(markdown, (folder / "table.md").read_text(encoding="utf-8")):
+    earlier = folder / "table.md"
+    if earlier.exists() and of_other_data(markdown, earlier.read_text(encoding="utf-8", errors="replace")):
         log.warning("%s held a report on other data or another protocol, which this one replaces", folder)
     for name, content in files.items():
         write_whole(folder / name, content)
