@@ -28,9 +28,10 @@ def setting(device: str = PHONE, runtime: str = "torch", precision: str = "float
     return Setting(device, runtime, precision, threads, 1)
 
 
-def cost(**medians: float) -> SystemCost:
+def cost(*tasks: str, backbone: str = "net", **medians: float) -> SystemCost:
     """Measured on the phone by runtime: milliseconds."""
-    return SystemCost(COUNTS, {setting(runtime=runtime): measured(ms) for runtime, ms in medians.items()})
+    by_runtime = {setting(runtime=runtime): measured(ms) for runtime, ms in medians.items()}
+    return SystemCost(COUNTS, by_runtime, backbone=backbone, tasks=tasks or ("age", "gender"))
 
 
 def measured(ms: float) -> Measurement:
@@ -53,8 +54,8 @@ def table(tmp_path: Path) -> Table:
     costs = {
         "quick": cost(torch=5.0, openvino=2.0),
         "slow": cost(torch=6.0),
-        "pair_age": cost(torch=4.0),
-        "pair_gender": cost(torch=4.5),
+        "pair_age": cost("age", torch=4.0),
+        "pair_gender": cost("gender", torch=4.5),
         "partial": cost(torch=1.0),
     }
     return build_table(load_records(jobs), read_published(()), FACTS, costs)
@@ -108,8 +109,16 @@ def test_the_fastest_runtime_is_that_of_one_device() -> None:
 
 def test_two_single_task_networks_count_as_two() -> None:
     one = cost(torch=5.0)
-    costs = {"net_age": one, "net_gender": one, "alone_age": one, "net": one}
-    assert pairs_of(costs) == [("net_age", "net_gender")]
+    costs = {
+        "years": cost("age_years"),
+        "gender": cost("gender"),
+        "net_age": cost("age"),
+        "alone": cost("age", backbone="other"),
+        "net": one,
+    }
+    assert pairs_of(costs) == [("years", "gender"), ("net_age", "gender")], (
+        "by backbone and tasks, whatever their names"
+    )
     assert both(COUNTS, COUNTS) == Counts(2_000_000, 4_000_000, 6, 8_000_000)
     assert median_of([one, one], setting()) == 10.0
     assert median_of([one, SystemCost(COUNTS, {})], setting()) is None

@@ -12,7 +12,17 @@ from agegender.metrics.functions import (
     rmse,
     top_k,
 )
-from agegender.metrics.registry import METRICS, TOLERANCES, Metric, evaluate, face_values, headline_of, metrics_of
+from agegender.metrics.registry import (
+    METRICS,
+    TOLERANCES,
+    Metric,
+    evaluate,
+    face_values,
+    headline_of,
+    headline_values,
+    metrics_of,
+    selection_score,
+)
 
 __all__ = [
     "METRICS",
@@ -25,11 +35,13 @@ __all__ = [
     "exact",
     "face_values",
     "headline_of",
+    "headline_values",
     "mae",
     "mae_by_decade",
     "metrics_of",
     "one_off",
     "pearson",
     "rmse",
+    "selection_score",
     "top_k",
 ]

@@ -1,4 +1,4 @@
-"""The columns of a report's tables: what stands at their head, and what they say of each row.
+"""The columns of a report's tables: what stands at their head, and what they print for each row.
 
 The columns of metrics follow from `agegender.metrics.registry`; to add another one, add it to `main_columns`.
 """
@@ -21,7 +21,7 @@ Found = TypeVar("Found", Cell, Difference)
 
 @dataclass(frozen=True)
 class Column:
-    """The plain text at the head of a column, and what it says of a row, in markup."""
+    """The plain text at the head of a column, and what it prints for a row, in markup."""
 
     head: str
     text: Callable[[Row], str]

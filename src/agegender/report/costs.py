@@ -49,12 +49,14 @@ class SystemCost:
     """The counts of a system's network, and its measurements by setting.
 
     `other_function`: the modes and variants whose accuracy is not of the network that is measured here, since it reads
-    the faces beside a face, or averages over several views of a face.
+    the faces beside a face, or averages over several views of a face. `backbone` and `tasks` are the system's.
     """
 
     counts: Counts
     measured: Mapping[Setting, Measurement]
     other_function: frozenset[tuple[str, str]] = frozenset()
+    backbone: str = ""
+    tasks: tuple[str, ...] = ()
 
 
 def load_costs(jobs: Iterable[Job], costs: Path) -> dict[str, SystemCost]:
@@ -75,6 +77,8 @@ def load_costs(jobs: Iterable[Job], costs: Path) -> dict[str, SystemCost]:
             count(partial(build_network, job.config), job.config.system.model.input_size),
             found.get((job.config.system.model.name, job.tasks, job.config.system.model.input_size), {}),
             frozenset((mode, variant) for name, mode, variant in other if name == system),
+            backbone=job.config.system.model.name,
+            tasks=job.tasks,
         )
         for system, job in reversed(first.items())
     }
@@ -113,9 +117,14 @@ def settings_of(costs: Mapping[str, SystemCost]) -> list[Setting]:
 
 
 def pairs_of(costs: Mapping[str, SystemCost]) -> list[tuple[str, str]]:
-    """Return the systems of one backbone that answer one task each: to answer both, both must be run."""
-    stems = [system.removesuffix("_age") for system in costs if system.endswith("_age")]
-    return [(f"{stem}_age", f"{stem}_gender") for stem in stems if f"{stem}_gender" in costs]
+    """Return the systems of one backbone that answer another task and gender: to answer both, both must be run."""
+    single = [(system, cost) for system, cost in costs.items() if len(cost.tasks) == 1]
+    return [
+        (system, other)
+        for system, cost in single
+        for other, gender in single
+        if cost.tasks != gender.tasks == ("gender",) and cost.backbone == gender.backbone
+    ]
 
 
 def both(one: Counts, other: Counts) -> Counts:

@@ -11,7 +11,7 @@ from agegender.report.table import Row, Table, best_rows
 
 
 def to_markdown(table: Table, figures: Mapping[str, str]) -> str:
-    """Print the whole report: means, caption, missing runs, other grids, figures (relative path: title), runs."""
+    """Print the whole report: means, caption, missing runs, other sections, figures (relative path: title), runs."""
     main, *others = build_sections(table, MARKDOWN)
     heading = MARKDOWN.escape(table.facts.get("experiment", table.dataset))
     blocks = [f"# {heading}", *_section(main), "## What was run"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import chain
 
 from agegender.metrics import METRICS
@@ -62,9 +63,7 @@ def build_sections(table: Table, markup: Markup) -> list[Section]:
     headlines = [metric for metric in table.metrics if metric.headline]
     systems = [*table.rows, table.baseline]
 
-    def section(name: str, title: str, columns: Sequence[Column], notes: Sequence[str], rows: Sequence[Row]) -> Section:
-        return _section(table, markup, name, title, columns, notes, rows)
-
+    section = partial(_section, table, markup)
     sections = [main_section(table, markup)]
     if table.costs:
         # Where a system has rows of several evaluations, the one without a name of its own names it.
@@ -85,7 +84,9 @@ def build_sections(table: Table, markup: Markup) -> list[Section]:
     if any(row.validation for row in table.rows):
         columns = [*chain(*(validation_columns(metric, markup) for metric in headlines))]
         sections.append(section("validation", "Validation against test", columns, _VALIDATION_NOTES, systems))
-    return [*sections, *([_published_section(table, markup)] if table.published else [])]
+    if table.published:
+        sections.append(_published_section(table, markup))
+    return sections
 
 
 def main_section(table: Table, markup: Markup) -> Section:
