@@ -7,7 +7,11 @@ from functools import partial
 from itertools import chain
 
 from agegender.metrics import METRICS
-from agegender.report.columns import (
+from agegender.report.costs import cost_sections, is_measured, main_device
+from agegender.report.markup import Markup, Section
+from agegender.report.published import COST_METRICS, Published, why_not_comparable
+from agegender.report.table import Row, Table
+from agegender.report.table_columns import (
     Column,
     count_column,
     decade_column,
@@ -19,10 +23,6 @@ from agegender.report.columns import (
     pooled_column,
     validation_columns,
 )
-from agegender.report.costs import cost_sections, is_measured, main_device
-from agegender.report.markup import Markup, Section
-from agegender.report.published import COST_METRICS, Published, why_not_comparable
-from agegender.report.table import Row, Table
 
 _MAIN_NOTES = (
     "Shares in percent, errors in the unit named: mean over the folds and, after ±, the sample standard deviation over "
