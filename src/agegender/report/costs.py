@@ -158,20 +158,14 @@ def _section(
     for pair in pairs_of(costs):
         title = " + ".join(titles[system] for system in pair)
         body.append(_line(title, [costs[system] for system in pair], settings, markup))
-    head = [
-        "system",
-        "parameters",
-        "MACs, million",
-        "MB",
-        *(f"{RUNTIMES[s.runtime].title}, {s.precision}" for s in settings),
-    ]
+    measured = (f"{RUNTIMES[s.runtime].title}, {s.precision}" for s in settings)
+    head = [markup.escape(text) for text in ("system", "parameters", "MACs, million", "MB", *measured)]
     title = "Cost"
     if settings:
         one = settings[0]
         threads = f"{one.threads} thread{'s' if one.threads > 1 else ''}"
         title = f"Cost: {one.device}; {threads}, batch {one.batch_size}"
-    names = [markup.escape(text) for text in head]
-    return Section(f"cost{number}", title, names, body, _NOTES, "l" + "r" * (len(head) - 1))
+    return Section(f"cost{number}", title, head, body, _NOTES, "l" + "r" * (len(head) - 1))
 
 
 def _line(title: str, costs: Sequence[SystemCost], settings: Sequence[Setting], markup: Markup) -> list[str]:

@@ -6,7 +6,7 @@ The columns of metrics follow from `agegender.metrics.registry`; to add another 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isnan
 from typing import TypeVar
 
@@ -38,13 +38,12 @@ def main_columns(table: Table, markup: Markup) -> list[Column]:
 
 
 def _best_marked(table: Table, metric: Metric, markup: Markup) -> Column:
-    best = best_rows(table, metric)
+    plain, best = _of_cells(metric, lambda cell: _spread(cell, metric, markup), markup), best_rows(table, metric)
+    return replace(plain, text=lambda row: markup.bold(plain.text(row)) if row in best else plain.text(row))
 
-    def text(row: Row) -> str:
-        found = _in_cell(row.cells.get(metric.name), row, markup, lambda cell: _spread(cell, metric, markup))
-        return markup.bold(found) if row in best else found
 
-    return Column(metric.title, text)
+def _of_cells(metric: Metric, text: Callable[[Cell], str], markup: Markup) -> Column:
+    return Column(metric.title, lambda row: _in_cell(row.cells.get(metric.name), row, markup, text))
 
 
 def _spread(found: Cell | Difference, metric: Metric, markup: Markup, signed: bool = False) -> str:
@@ -79,40 +78,35 @@ def _cost_columns(table: Table, markup: Markup) -> list[Column]:
     device = main_device(table.costs)
 
     def column(head: str, text: Callable[[SystemCost, Row], str]) -> Column:
-        return Column(
-            head, lambda row: text(table.costs[row.system], row) if row.system in table.costs else markup.dash
-        )
+        costs = table.costs
+        return Column(head, lambda row: text(costs[row.system], row) if row.system in costs else markup.dash)
 
     def latency(cost: SystemCost, row: Row) -> str:
         if (row.mode, row.variant) in cost.other_function:
             return "another function"
         return markup.escape(fastest(cost, device)) or "missing"
 
-    sizes = [
-        column("MACs, million", lambda cost, _: counted(cost.counts)[1]),
-        column("MB", lambda cost, _: counted(cost.counts)[2]),
-    ]
-    speed = [column("ms, fastest runtime", latency)] if is_measured(table.costs) else []
-    return [*sizes, *speed] if table.costs else []
+    if not table.costs:
+        return []
+    macs = column("MACs, million", lambda cost, _: counted(cost.counts)[1])
+    size = column("MB", lambda cost, _: counted(cost.counts)[2])
+    return [macs, size, *([column("ms, fastest runtime", latency)] if is_measured(table.costs) else [])]
 
 
 def mean_column(metric: Metric, markup: Markup) -> Column:
     """A metric's mean over the folds, without its spread."""
-    return Column(
-        metric.title,
-        lambda row: _in_cell(row.cells.get(metric.name), row, markup, lambda cell: metric.text(cell.mean)),
-    )
+    return _of_cells(metric, lambda cell: metric.text(cell.mean), markup)
 
 
 def pooled_column(metric: Metric, markup: Markup) -> Column:
     """A metric of all faces together, with its interval."""
 
-    def of_cell(cell: Cell) -> str:
+    def text(cell: Cell) -> str:
         if isnan(cell.low):
             return metric.text(cell.pooled)
         return f"{metric.text(cell.pooled)} [{metric.text(cell.low)}{markup.to}{metric.text(cell.high)}]"
 
-    return Column(metric.title, lambda row: _in_cell(row.cells.get(metric.name), row, markup, of_cell))
+    return _of_cells(metric, text, markup)
 
 
 def fold_column(metric: Metric, fold: int, markup: Markup) -> Column:
