@@ -1,11 +1,11 @@
-# Everything a newcomer needs: `make demo` and `make test` set themselves up.
+# Everything a newcomer needs: `make demo`, `make test` and `make docs` set themselves up.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # MLflow cannot start from a path with a percent sign. In such a clone .venv is a link to an environment elsewhere.
 ELSEWHERE := $(if $(findstring %,$(CURDIR)),$(HOME)/.cache/agegender-bench/venv-$(firstword $(shell pwd | cksum)))
 
-.PHONY: demo test clean
+.PHONY: demo test docs clean
 
 # Rebuilt when what it is made from changes.
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -28,5 +28,10 @@ test: $(VENV)/.installed
 	$(BIN)/mypy
 	$(BIN)/pytest
 
+# Every warning is an error: a link that leads nowhere, a name that is not in the code.
+docs: $(VENV)/.installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo 'The site: site/index.html, or with its search $(BIN)/mkdocs serve'
+
 clean:
-	rm -rf '$(ELSEWHERE)' $(VENV) data runs reports
+	rm -rf '$(ELSEWHERE)' $(VENV) data runs reports site

@@ -59,9 +59,10 @@ class Cost:
 def make_copy(work: Path, folds: Path, faces: int | None) -> list[Path]:
     """Write Adience's folder below `work`, leaving the files that are there; return its images, `faces` at most."""
     from agegender.commands.prepare import draw
+    from agegender.config.settings import Generate
     from agegender.datasets.adience import read_adience  # here, so that the processes that are started do without
 
-    drawn = sorted(Path(draw(str(work / "drawn"), **DRAWN)).rglob("*.jpg"))
+    drawn = sorted(draw(Generate(root=work / "drawn", **DRAWN)).rglob("*.jpg"))
     names = read_adience(folds, variant="aligned")["image"].drop_duplicates()
     if faces:
         names = names[:: max(1, len(names) // faces)][:faces]  # spread over all folds

@@ -25,17 +25,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pairs", type=int, default=7)
     args = parser.parse_args()
-    top, verb = [], []
+    top, command = [], []
     for pair in range(-1, args.pairs):  # the first fills the file cache and does not count
         bare = seconds("import hydra")
         times = [seconds(RUN.format(words=words)) for words in (["--help"], ["train", "--help"])]
         if pair >= 0:
             top.append(times[0] / bare)
-            verb.append(times[1] / bare)
+            command.append(times[1] / bare)
             print(
                 f"import hydra {bare:.2f} s, agegender --help {times[0]:.2f} s, agegender train --help {times[1]:.2f} s"
             )
-    print(f"agegender train --help: {statistics.median(verb):.2f} ({min(verb):.2f} to {max(verb):.2f})")
+    print(f"agegender train --help: {statistics.median(command):.2f} ({min(command):.2f} to {max(command):.2f})")
     print(f"ratio: {statistics.median(top):.2f} ({min(top):.2f} to {max(top):.2f})")
 
 

@@ -40,11 +40,11 @@ class BareInTurns(Stopwatch):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     args = arguments(parser, system="levi_hassner_tf")
-    config, block = configure(args.system, args.batch_size, args.pairs * args.turns, *args.settings)
+    run, block = configure(args.system, args.batch_size, args.pairs * args.turns, *args.settings)
     with tempfile.TemporaryDirectory() as folder:
         source = draw_noise(Path(folder) / "noise", args.batch_size, 224)
         faces = packed_faces(source, image_names(source, None), Path(folder) / "pack")
-        training = set_up(config, block, faces)
+        training = set_up(run, block, faces)
         clock = BareInTurns(training)
         lightning = time_suite(training, Repeated(training), clock)
     bare = clock.bare[WARM_UP:]

@@ -1,7 +1,7 @@
 """Compare building a pack with a bare process pool that decodes and resizes the same faces and keeps nothing.
 
 Both sides read the same files with the same number of processes, started anew each time and counted in the time of
-both. What the pack does besides: list the source, hash, write to disk and wait for it, journal, manifest, digest,
+both. What the pack does besides: list the source, hash, write to disk, journal, manifest, digest,
 progress. They take turns.
 
     python benchmarks/prepare_throughput.py [--source ZIP_OR_FOLDER] [--faces N] [--size 256] [--pairs 3] [--workers N]

@@ -19,45 +19,46 @@ import numpy as np
 import pandas as pd
 import torch
 from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig
 
-from agegender.commands.prepare import prepare
-from agegender.config.settings import config_folder, identity_keys, pack_of, plain, run_folder, tasks_of
+from agegender.commands.prepare import main as prepare
+from agegender.config.run import resolve_run
+from agegender.config.settings import config_folder
 from agegender.data.pack import Pack
 from agegender.metrics import evaluate
-from agegender.training.device import resolve_trainer, set_process
+from agegender.spec import Run
+from agegender.training.device import computing_device, resolve_trainer, set_process
+from agegender.training.faces import data_of, faces_of, pack_of
 from agegender.training.fit import build_network, fit, quiet_lightning
-from agegender.training.inference import predict
-from agegender.training.module import FaceModule
-from agegender.training.parts import faces_of
+from agegender.training.identity import identity_keys, run_folder
 from agegender.training.setup import set_up
+from agegender.training.test_fold import predict
 from faces import UTKFACE, class_folders
 from plain import plain_loader, train_plainly
 
 METRICS = ("age_exact", "age_one_off", "gender_accuracy")
 
 
-def suite(config: DictConfig, pack: Pack) -> dict[str, float]:
-    folder = run_folder(config, pack.digest)
-    set_up(folder, config, identity_keys(config, pack.digest))
-    fit(config, pack, folder)
+def suite(run: Run, pack: Pack, runs: Path) -> dict[str, float]:
+    folder = run_folder(run, pack.digest, runs)
+    set_up(folder, run, identity_keys(run, pack.digest))
+    fit(run, pack, folder)
     return {name.removeprefix("test/"): value for name, value in folder.read("metrics").items()}
 
 
-def plain_way(config: DictConfig, pack: Pack, folder: Path) -> dict[str, float]:
+def plain_way(run: Run, pack: Pack, folder: Path) -> dict[str, float]:
     """Train with what torchvision offers, then answer as the suite does."""
-    torch.manual_seed(config.seed)
-    splits = faces_of(config, pack)
+    torch.manual_seed(run.seed)
+    splits = faces_of(run, pack)
     table = splits["train"].table
     labels = table[["age_group", "gender"]].fillna(-1).astype(int)
     classes = [f"{age}_{gender}" for age, gender in labels.itertuples(index=False)]
-    files = class_folders(Path(config.data.source), list(table["image"]), folder / "files", classes)
-    network, recipe = build_network(config), plain(config.recipe)
+    files = class_folders(run.data.source or Path(), list(table["image"]), folder / "files", classes)
+    network, recipe = build_network(run), run.recipe.model_dump()
     loader = plain_loader(files, recipe["batch_size"], 2, recipe["contrast"])
     train_plainly(network, loader, recipe, recipe["steps"])
     with quiet_lightning():
-        answers = predict(config, FaceModule(network, recipe, config.seed), splits)
-    return evaluate(answers, tasks_of(config))
+        answers = predict(network, data_of(run, splits), run.evaluation, computing_device(run.trainer), run.precision)
+    return evaluate(answers, run.tasks)
 
 
 def main() -> None:
@@ -77,11 +78,14 @@ def main() -> None:
         words = [*here, f"paths.runs='{folder}/runs'", f"protocol.fraction={args.fraction}", f"system={args.system}"]
         for seed in range(args.seeds):
             late = ["recipe.validate_every=${recipe.steps}", "trainer.progress=false", f"seed={seed}"]
-            config = compose("train", overrides=[*words, *late, *args.settings])
-            pack = pack_of(config)
-            resolve_trainer(config, pack.images.nbytes)
-            set_process(config)
-            sides = {"suite": suite(config, pack), "plain": plain_way(config, pack, folder / f"plain {seed}")}
+            run = resolve_run(compose("train", overrides=[*words, *late, *args.settings]))
+            pack = pack_of(run.data)
+            run = run.model_copy(update={"trainer": resolve_trainer(run.trainer, pack.images.nbytes)})
+            set_process(run.trainer.threads, run.precision)
+            sides = {
+                "suite": suite(run, pack, folder / "runs"),
+                "plain": plain_way(run, pack, folder / f"plain {seed}"),
+            }
             for side, scores in sides.items():
                 rows.append({"side": side, "seed": seed} | {metric: 100 * scores[metric] for metric in METRICS})
                 print(", ".join(f"{k} {v:.2f}" if isinstance(v, float) else f"{k} {v}" for k, v in rows[-1].items()))

@@ -46,12 +46,12 @@ def measure_steps(count: int, system: str, batch_size: int, blocks: int, setting
     from faces import AGES, GENDERS
     from steps import configure, set_up, time_suite
 
-    config, block = configure(system, batch_size, blocks, *settings)
+    run, block = configure(system, batch_size, blocks, *settings)
     with tempfile.TemporaryDirectory() as folder:
         images = np.lib.format.open_memmap(Path(folder) / "faces.npy", "w+", np.uint8, (count, 256, 256, 3))
         number = pd.Series(range(count), dtype="Int64")
         table = pd.DataFrame({"slot": range(count), "age_group": number % AGES, "gender": number % GENDERS})
-        training = set_up(config, block, Faces(images, table, ["age", "gender"]))
+        training = set_up(run, block, Faces(images, table, ["age", "gender"]))
         step = float(np.median(time_suite(training, training.batches)))
     memory = psutil.Process().memory_full_info()
     return step, memory.rss - memory.shared if hasattr(memory, "shared") else memory.uss

@@ -14,11 +14,14 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig
 
-from agegender.config.settings import augmentation_of, config_folder, plain, preprocessing_of, tasks_of
+from agegender.config.run import resolve_run
+from agegender.config.settings import config_folder
 from agegender.data.batches import Batch, Faces, TrainingBatches, loader
+from agegender.data.transforms.augmentations import get_augmentation
+from agegender.data.transforms.preprocessing import get_preprocessing
 from agegender.runs.folder import RunFolder
+from agegender.spec import Recipe, Run
 from agegender.training.device import computing_device, gpus, place_faces, resolve_trainer, set_process, workers
 from agegender.training.fit import build_network, build_trainer, quiet_lightning
 from agegender.training.module import FaceModule
@@ -84,14 +87,14 @@ def arguments(parser: argparse.ArgumentParser, system: str = "lmtcnn_2_1") -> ar
 class Training:
     """What a run trains with; `block` steps are timed together."""
 
-    config: DictConfig
+    run: Run
     block: int
     module: FaceModule
     batches: TrainingBatches
 
     @property
     def device(self) -> torch.device:
-        return computing_device(self.config)
+        return computing_device(self.run.trainer)
 
     @cached_property
     def batch(self) -> Batch:
@@ -102,44 +105,46 @@ class Training:
         return {"images": images, "labels": labels, "sigmas": sigmas, "rows": rows}
 
 
-def configure(system: str, batch_size: int, blocks: int, *words: str) -> tuple[DictConfig, int]:
+def configure(system: str, batch_size: int, blocks: int, *words: str) -> tuple[Run, int]:
     """Compose a run that trains and does nothing else for so many blocks; return the steps of a block too."""
     late = ["recipe.validate_every=1000000000", "trainer.progress=false"]
     words = (f"system={system}", f"recipe.batch_size={batch_size}", *late, *words)
     with initialize_config_dir(config_folder(), version_base="1.3"):
-        config = compose("train", overrides=list(words))
-    block = 50 if gpus(config) else 4
-    config.recipe.steps = block * (blocks + WARM_UP)
-    return config, block
+        run = resolve_run(compose("train", overrides=list(words)))
+    block = 50 if gpus(run.trainer) else 4
+    recipe = run.recipe.model_copy(update={"steps": block * (blocks + WARM_UP)})
+    return run.model_copy(update={"recipe": recipe}), block
 
 
-def set_up(config: DictConfig, block: int, faces: Faces) -> Training:
+def set_up(run: Run, block: int, faces: Faces) -> Training:
     """Build what a run trains with, faces where the run would keep them."""
-    resolve_trainer(config, faces.images.nbytes)
-    set_process(config)
-    recipe = config.recipe
-    faces = place_faces(config, {"train": Faces(faces.images, faces.table, tasks_of(config))})["train"]
-    module = FaceModule(build_network(config), plain(recipe), seed=0, compiled=bool(config.trainer.compile))
+    trainer, recipe = resolve_trainer(run.trainer, faces.images.nbytes), run.recipe
+    run = run.model_copy(update={"trainer": trainer})
+    set_process(trainer.threads, run.precision)
+    faces = place_faces(trainer, {"train": Faces(faces.images, faces.table, run.tasks)})["train"]
+    module = FaceModule(build_network(run), _plain(recipe), seed=0, compiled=bool(trainer.compile))
     batches = TrainingBatches(
         faces,
-        size=config.system.model.input_size,
+        size=run.system.model.input_size,
         batch_size=recipe.batch_size,
         steps=recipe.steps,
         seed=0,
         contrast=recipe.contrast,
-        augmentation=augmentation_of(config),
-        preprocessing=preprocessing_of(config),
+        augmentation=get_augmentation(recipe.augmentation),
+        preprocessing=get_preprocessing(run.system.preprocessing.model_dump()),
     )
     where = (
-        torch.cuda.get_device_name(computing_device(config))
-        if gpus(config)
+        torch.cuda.get_device_name(computing_device(trainer))
+        if gpus(trainer)
         else f"{torch.get_num_threads()} CPU threads"
     )
-    how = ", compiled" if config.trainer.compile else ""
-    print(
-        f"{config.system.name}, batch {recipe.batch_size}, {config.precision}{how}, {where}, torch {torch.__version__}"
-    )
-    return Training(config, block, module, batches)
+    how = ", compiled" if trainer.compile else ""
+    print(f"{run.system.name}, batch {recipe.batch_size}, {run.precision}{how}, {where}, torch {torch.__version__}")
+    return Training(run, block, module, batches)
+
+
+def _plain(recipe: Recipe) -> dict[str, Any]:
+    return recipe.model_dump(exclude_none=True)
 
 
 def time_suite(training: Training, batches: TrainingBatches, clock: Stopwatch | None = None) -> list[float]:
@@ -147,20 +152,20 @@ def time_suite(training: Training, batches: TrainingBatches, clock: Stopwatch | 
     clock = clock or Stopwatch(training.block)
     with tempfile.TemporaryDirectory() as folder, quiet_lightning():
         warnings.filterwarnings("ignore", message=".*have no `val_dataloader`.*")  # it is training that is timed
-        trainer = build_trainer(training.config, RunFolder(Path(folder)), None, [clock])
-        trainer.fit(training.module, loader(batches, workers(training.config)))
+        trainer = build_trainer(training.run, RunFolder(Path(folder)), None, [clock])
+        trainer.fit(training.module, loader(batches, workers(training.run.trainer)))
     return clock.times[WARM_UP:]
 
 
 def bare_steps(training: Training) -> Iterator[None]:
     """Train a copy of the network on one batch, as the recipe and the precision say, in a plain loop: a step a time."""
-    recipe, batch = plain(training.config.recipe), training.batch
+    recipe, batch = _plain(training.run.recipe), training.batch
     network = deepcopy(training.module.network).train().to(training.device)
     optimizer = build_optimizer(network, recipe)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, build_schedule(recipe))
     while True:
         optimizer.zero_grad()
-        with torch.autocast(training.device.type, torch.bfloat16, enabled=training.config.precision == "bf16-mixed"):
+        with torch.autocast(training.device.type, torch.bfloat16, enabled=training.run.precision == "bf16-mixed"):
             loss, _ = training.module.training_loss(network, batch["images"], batch["labels"], batch["sigmas"])
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(network.parameters(), recipe["clip_norm"])

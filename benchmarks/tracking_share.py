@@ -18,7 +18,7 @@ from pathlib import Path
 
 from hydra import compose, initialize_config_dir
 
-from agegender.commands.prepare import prepare
+from agegender.commands.prepare import main as prepare
 from agegender.commands.train import train
 from agegender.config.settings import config_folder
 from ratios import print_ratio, take_turns

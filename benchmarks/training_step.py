@@ -21,12 +21,12 @@ from steps import InTurns, arguments, configure, set_up, time_suite
 
 def main() -> None:
     args = arguments(argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter))
-    config, block = configure(args.system, args.batch_size, 2 * args.pairs * args.turns, *args.settings)
+    run, block = configure(args.system, args.batch_size, 2 * args.pairs * args.turns, *args.settings)
     with tempfile.TemporaryDirectory() as folder:
         count = 8 * args.batch_size
         source = source_or_noise(args.source, FAIRFACE, Path(folder), count, 224)
         faces = packed_faces(source, image_names(source, count), Path(folder) / "pack")
-        training = set_up(config, block, faces)
+        training = set_up(run, block, faces)
         times = time_suite(training, InTurns(training))
     print_ratio(pair_up(("with data", times[::2]), ("without", times[1::2]), args.pairs))
 

@@ -23,7 +23,8 @@ from pathlib import Path
 import torch
 from hydra import compose, initialize_config_dir
 
-from agegender.config.settings import config_folder, plain
+from agegender.config.run import resolve_run
+from agegender.config.settings import config_folder
 from agegender.models.network import create_model
 from command import AGEGENDER
 from faces import class_folders, image_names
@@ -77,10 +78,10 @@ def official_seconds(run: Path, batch_size: int) -> float:
 def plain_way(files: Path, system: str, args: argparse.Namespace) -> float:
     """Return the seconds of a whole run of one system in a bare loop over ImageFolder."""
     with initialize_config_dir(config_folder(), version_base="1.3"):
-        config = compose("train", overrides=[f"system={system}", "recipe=lmtcnn_official"])
-    network = create_model(config.system.model.name, tuple(config.system.heads), config.mode)
-    loader = plain_loader(files, args.batch_size, os.cpu_count() or 1, config.recipe.contrast)
-    step = train_plainly(network, loader, plain(config.recipe), args.plain_steps, skip=int(START * args.plain_steps))
+        run = resolve_run(compose("train", overrides=[f"system={system}", "recipe=lmtcnn_official"]))
+    network, recipe = create_model(run.system.model.name, run.tasks, run.mode), run.recipe.model_dump()
+    loader = plain_loader(files, args.batch_size, os.cpu_count() or 1, recipe["contrast"])
+    step = train_plainly(network, loader, recipe, args.plain_steps, skip=int(START * args.plain_steps))
     return step * STEPS * BATCH / float(args.batch_size)
 
 

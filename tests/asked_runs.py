@@ -4,20 +4,21 @@ from pathlib import Path
 
 import pytest
 from hydra import compose
-from omegaconf import DictConfig
 from torch import nn
 
 from agegender.commands.predict import predict
 from agegender.commands.train import train
-from agegender.config.settings import pack_of, run_folder
+from agegender.config.settings import PredictSettings, settings_of
 from agegender.models.network import Network
 from agegender.runs.folder import RunFolder
+from agegender.spec import Run
 from agegender.training.fit import build_network
+from short_runs import folder_of
 
 
-def outspoken(config: DictConfig) -> Network:
+def outspoken(run: Run) -> Network:
     """A fresh network that tells faces apart; after one step from its usual weights it answers to all alike."""
-    network = build_network(config)
+    network = build_network(run)
     for layer in network.modules():
         if isinstance(layer, nn.Linear):
             nn.init.normal_(layer.weight, std=0.5 * (2 / layer.in_features) ** 0.5)
@@ -35,9 +36,9 @@ def one_step_run(temporary: pytest.TempPathFactory, packs: Path, *words: str, ru
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("agegender.training.fit.build_network", outspoken)
         train(config)
-    return run_folder(config, pack_of(config).digest)
+    return folder_of(config)
 
 
 def ask(folder: RunFolder, images: object, *words: str) -> int:
     here = [f"run='{folder.path}'", f"images='{images}'", *words]
-    return predict(compose("predict", overrides=here))
+    return predict(settings_of(PredictSettings, compose("predict", overrides=here)))

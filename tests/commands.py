@@ -26,10 +26,18 @@ PROCESSES.set_forkserver_preload(
 )
 
 
-def _command(words: list[str], cwd: Path, output: Path) -> None:
-    """Become the command: its folder, its environment, its words and, as files, its streams."""
+def _command(words: list[str], cwd: Path, output: Path, unread: bool = False) -> None:
+    """Become the command: its folder, its environment, its words and, as files, its streams.
+
+    `unread`: standard output is a pipe that nothing reads any more.
+    """
     for number, name in ((1, "stdout"), (2, "stderr")):
         os.dup2(os.open(output / name, os.O_WRONLY | os.O_CREAT), number)
+    if unread:
+        reading, writing = os.pipe()
+        os.close(reading)
+        os.dup2(writing, 1)
+        sys.stdout = open(1, "w", closefd=False)  # the one that was imported takes it for a file  # noqa: SIM115
     os.chdir(cwd)
     for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
         del os.environ[name]
@@ -53,10 +61,10 @@ def started(*words: str, cwd: Path, output: Path) -> BaseProcess:
     return process
 
 
-def agegender(*words: str, cwd: Path, status: int = 0) -> str:
-    """Run the command and return what it printed, both streams."""
+def agegender(*words: str, cwd: Path, status: int = 0, unread: bool = False) -> str:
+    """Run the command and return what it printed, both streams; with `unread` nothing reads its standard output."""
     with tempfile.TemporaryDirectory() as folder:
-        process = PROCESSES.Process(target=_command, args=(list(words), cwd, Path(folder)))
+        process = PROCESSES.Process(target=_command, args=(list(words), cwd, Path(folder), unread))
         process.start()
         process.join(900)
         if process.is_alive():

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from omegaconf import OmegaConf
 
-from agegender.config.jobs import Job
 from agegender.metrics import evaluate
 from agegender.report.published import read_published
 from agegender.report.records import load_records
 from agegender.report.table import Table, build_table
 from agegender.runs.folder import RunFolder
+from agegender.runs.job import Job
 from agegender.runs.predictions import predictions_table, predictions_text
+from made_runs import made_run
 
 FACTS = {"experiment": "two networks", "digest": "0123abcd", "selection": "last step", "date": "2026-11-22"}
 PUBLISHED = [
@@ -27,25 +27,20 @@ PUBLISHED = [
 
 
 def job(
-    root: Path, system: str, tasks: Sequence[str], fold: int, seed: int = 0, mode: str = "sound", variant: str = ""
+    root: Path,
+    system: str,
+    tasks: Sequence[str],
+    fold: int,
+    seed: int = 0,
+    mode: str = "sound",
+    variant: str = "",
+    title: str | None = None,
 ) -> Job:
-    identity = f"{system}-f{fold}-s{seed}-{mode}{variant}"
-    return Job(
-        system=system,
-        title=system.replace("_age", ", age only").upper(),
-        tasks=tuple(tasks),
-        fold=fold,
-        seed=seed,
-        mode=mode,
-        variant=variant,
-        protocol="joint",
-        dataset="drawn",
-        identity=identity,
-        run=root / identity,
-        keys={},
-        overrides=(),
-        config=OmegaConf.create({}),
-    )
+    title = title or system.replace("_age", ", age only").upper()
+    run = made_run(system, tasks, title=title, fold=fold, seed=seed, mode=mode)
+    if variant:
+        run = run.model_copy(update={"evaluation": run.evaluation.model_copy(update={"views": variant})})
+    return Job(run, {}, RunFolder(root / f"{system}-f{fold}-s{seed}-{mode}{variant}"))
 
 
 def finish(job: Job, wrong: Sequence[int] = (), faces: int = 16, commit: str = "a1b2c3d4e5f6") -> Job:
@@ -75,7 +70,7 @@ def finish(job: Job, wrong: Sequence[int] = (), faces: int = 16, commit: str = "
         for task, k in size.items()
         if task in job.tasks
     }
-    run = RunFolder(job.run)
+    run = job.folder
     table = predictions_table(rows, posteriors, answer)
     run.write_text("predictions.csv", predictions_text(table))
     run.write(
@@ -88,7 +83,7 @@ def finish(job: Job, wrong: Sequence[int] = (), faces: int = 16, commit: str = "
 
 
 def fail(job: Job, error: str = "the loss became NaN | at step 7") -> Job:
-    RunFolder(job.run).write("failed", {"error": error, "traceback": "..."})
+    job.folder.write("failed", {"error": error, "traceback": "..."})
     return job
 
 

@@ -8,9 +8,12 @@ from hydra import compose
 from omegaconf import DictConfig
 
 from agegender.commands.train import train
-from agegender.config.settings import pack_of, run_folder
-from agegender.data.batches import Batch, TrainingBatches
+from agegender.config.run import resolve_run
+from agegender.config.settings import TrainSettings, settings_of
+from agegender.data.batches import Batch, Faces, TrainingBatches
 from agegender.runs.folder import RunFolder
+from agegender.training.faces import faces_of, pack_of
+from agegender.training.identity import run_folder
 
 SHORT = (
     "system=lmtcnn_1_1",  # the smallest
@@ -25,7 +28,19 @@ Overrides = Callable[..., list[str]]
 def run(overrides: list[str]) -> tuple[DictConfig, RunFolder]:
     config = compose("train", overrides=overrides)
     train(config)
-    return config, run_folder(config, pack_of(config).digest)
+    return config, folder_of(config)
+
+
+def folder_of(config: DictConfig) -> RunFolder:
+    """The folder of the run that a configuration describes."""
+    run = resolve_run(config)
+    return run_folder(run, pack_of(run.data).digest, settings_of(TrainSettings, config).paths.runs)
+
+
+def faces_in(config: DictConfig) -> dict[str, Faces]:
+    """The splits of the run that a configuration describes."""
+    run = resolve_run(config)
+    return faces_of(run, pack_of(run.data))
 
 
 class Cut(Exception):

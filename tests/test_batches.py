@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from agegender.data.batches import EvaluationBatches, Faces, TrainingBatches, loader
 from agegender.data.transforms.augmentations import AUGMENTATIONS, get_augmentation
 from agegender.data.transforms.views import VIEWS, get_views
-from agegender.heads.head import NO_LABEL
+from agegender.tasks import NO_LABEL
 
 
 @pytest.fixture

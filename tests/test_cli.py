@@ -172,7 +172,23 @@ def test_a_reader_may_stop_and_a_terminal_may_be_poor(tmp_path: Path) -> None:
     shown = [*words, "prepare", "--cfg", "job", 'data.source="Düsseldorf"']
     done = subprocess.run(shown, env=environment, capture_output=True, text=True, check=True)
     assert "source: D\\xfcsseldorf" in done.stdout
-    assert agegender("--version", cwd=tmp_path) == f"agegender-bench {agegender_version}\n"
+
+
+@pytest.mark.parametrize(
+    "words", ["--help", "--version", "predict --help", "train --cfg job", "report --cfg hydra", "train --info"]
+)
+def test_what_shows_something_ends_quietly_where_nothing_reads_it(words: str, tmp_path: Path) -> None:
+    assert agegender(*words.split(), cwd=tmp_path, status=141, unread=True) == ""
+
+
+def test_the_version_is_told_without_loading_anything(tmp_path: Path) -> None:
+    words = "import sys; sys.argv[1:] = ['--version']\nfrom agegender.cli import main\nmain()\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, cwd=tmp_path, check=True)
+    told, modules = done.stdout.splitlines()
+    assert told == f"agegender-bench {agegender_version}"
+    assert f"\nversion: {agegender_version}\n" in (Path(__file__).parents[1] / "CITATION.cff").read_text()
+    assert not {"torch", "pandas", "hydra", "mlflow", "matplotlib", "logging"} & set(modules.split())
+    assert "agegender --version" in agegender("--help", cwd=tmp_path)
 
 
 def test_a_command_started_afresh_says_as_little(tmp_path: Path) -> None:

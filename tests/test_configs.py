@@ -13,18 +13,22 @@ from omegaconf import OmegaConf
 from agegender import list_models
 from agegender.commands.train import train
 from agegender.config.jobs import expand, list_jobs, narrowed
-from agegender.config.settings import check, config_folder, identity_keys
+from agegender.config.run import resolve_run
+from agegender.config.settings import config_folder
 from agegender.data.build import build_pack
-from agegender.data.manifest import READERS, read_rows
+from agegender.data.manifest import read_rows
+from agegender.datasets.catalogue import DATASETS
 from agegender.datasets.protocols import PROTOCOLS
 from agegender.heads import HEADS
+from agegender.models import MODELS
 from agegender.report.published import read_published
 from agegender.runtimes import RUNTIMES
 from agegender.training.fit import build_network
+from agegender.training.identity import identity_keys
 from packed_faces import picture
 from small_sets import HEADER, faces, table
 
-CHOICES = Path(__file__).parents[1] / "docs" / "choices.md"
+CHOICES = Path(__file__).parents[1] / "docs" / "reference" / "choices.md"
 
 CONF = Path(config_folder())
 TESTS = Path(__file__).parent
@@ -87,33 +91,35 @@ def test_each_recipe_trains_one_real_step(recipe: str, overrides: Callable[..., 
 @pytest.mark.parametrize("data", names("data"))
 def test_each_data_set_has_a_reader_and_a_protocol_that_fits(data: str) -> None:
     config = compose("train", overrides=[f"data={data}"])
-    assert config.data.name in READERS
-    assert config.data.name in PROTOCOLS[config.protocol.name].datasets
+    assert PROTOCOLS[config.protocol.name] in DATASETS[config.data.name].protocols
 
 
 @pytest.mark.parametrize("group", ["trainer", "tracking", "debug"])
 def test_each_other_choice_composes(group: str) -> None:
     for name in names(group):
-        check(compose("train", overrides=[f"{group}={name}"]))
+        resolve_run(compose("train", overrides=[f"{group}={name}"]))
 
 
 def test_names_in_yaml_and_code_are_the_same() -> None:
-    assert set(names("model")) == set(list_models())
+    sizes = {
+        name: OmegaConf.load(Path(config_folder()) / "model" / f"{name}.yaml").input_size for name in names("model")
+    }
+    assert sizes == {name: model.input_size for name, model in MODELS.items()}
     assert set(names("protocol")) == set(PROTOCOLS)
     assert set(names("head")) == set(HEADS)
     assert set(names("runtime")) == set(RUNTIMES)
-    assert set(names("data")) == set(READERS)
+    assert set(names("data")) == set(DATASETS)
     for system in names("system"):
         config = compose("train", overrides=[f"system={system}"])
         assert config.system.name == system
         with torch.device("meta"):  # its splits without their numbers
-            network = build_network(config)
+            network = build_network(resolve_run(config))
         assert list(network.heads) == list(config.system.heads)
 
 
 def test_what_names_a_run_of_the_first_systems_stays_as_it_was() -> None:
     """A key more, and every finished run of before would be trained again."""
-    keys = identity_keys(compose("train", overrides=["system=lmtcnn_2_1", "data=utkface"]), "digest")
+    keys = identity_keys(resolve_run(compose("train", overrides=["system=lmtcnn_2_1", "data=utkface"])), "digest")
     assert keys["system"] == {
         "name": "lmtcnn_2_1",
         "model": {"name": "lmtcnn_2_1", "input_size": 227},
@@ -182,12 +188,12 @@ def test_expansion_is_hydras() -> None:
 def test_every_choice_is_explained(group: str) -> None:
     page = CHOICES.read_text(encoding="utf-8").split(f"## {group}:")[1].split("\n## ")[0]
     for file in (Path(config_folder()) / group).glob("*.yaml"):
-        assert f"`{file.stem}`" in page, f"docs/choices.md does not say what {group}={file.stem} means"
+        assert f"`{file.stem}`" in page, f"docs/reference/choices.md does not say what {group}={file.stem} means"
 
 
 def test_the_counts_that_are_explained_are_those_that_are_checked() -> None:
     page = CHOICES.read_text(encoding="utf-8")
-    for protocol in PROTOCOLS.values():
-        if protocol.lists is None and "adience" in protocol.datasets:
+    for protocol in DATASETS["adience"].protocols:
+        if protocol.lists is None:
             line = next(line for line in page.splitlines() if line.startswith(f"| `{protocol.name}`"))
             assert f"| {sum(protocol.counts['rows']):,} |" in line

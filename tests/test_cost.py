@@ -65,12 +65,12 @@ def test_every_call_is_kept_beside_what_it_depends_on(desk: Path) -> None:
     assert found.keys() == {*names, "preprocessing-torch-float32-t1-b1-227px"}
     for each in found.values():
         calls = read_calls(each.folder)
-        assert len(calls) == each.facts["latency_ms"]["n"] == 5
+        assert len(calls) == each.results["latency_ms"]["n"] == 5
         assert each.median == pytest.approx(sorted(calls)[2] / 1e6)
-        assert {"governor", "commit", "versions"} <= each.facts["environment"].keys()
-        assert each.facts["versions"].keys() == {"torch"}
-        assert len(each.facts["turns"]["of"]) == 5
-    both = found[names[0]].facts
+        assert {"governor", "commit", "versions"} <= each.results["environment"].keys()
+        assert each.results["versions"].keys() == {"torch"}
+        assert len(each.results["turns"]["of"]) == 5
+    both = found[names[0]].results
     assert both["counts"] == {"parameters": 7_488_426, "macs": 89_865_312, "activations": 684_138, "bytes": 29_961_640}
     assert 29_961_640 < both["file_bytes"] < 30_100_000
     assert both["peak_bytes"] is None or both["file_bytes"] < both["peak_bytes"] < 10 * both["file_bytes"]
@@ -93,6 +93,12 @@ def test_the_same_command_measures_nothing_again(desk: Path) -> None:
     again = (desk / "again.txt").read_text()
     assert "3 measurements: 3 kept, 0 to make" in again
     assert "7,488,426" in again and "(resize, standardise)" in again
+
+
+def test_a_table_that_nothing_reads_ends_quietly(desk: Path, packs: Path) -> None:
+    words = ["system=lmtcnn_1_1", "runtime=torch", f"data.pack='{packs}'", "tracking=none", "calls=5"]
+    said = agegender("cost", *words, "calibration_faces=4", "progress=false", cwd=desk, status=141, unread=True)
+    assert said == "2 measurements: 2 kept, 0 to make\n"
 
 
 def test_what_cannot_be_measured_is_said_before_anything_is(desk: Path, packs: Path, tmp_path: Path) -> None:

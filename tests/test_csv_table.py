@@ -8,13 +8,14 @@ import pandas as pd
 import pytest
 from hydra import compose
 
-from agegender.commands.prepare import prepare
+from agegender.commands.prepare import main as prepare
 from agegender.commands.train import train
-from agegender.data.manifest import READERS, digest, read_manifest
+from agegender.data.manifest import digest, read_manifest
 from agegender.data.splits import split
+from agegender.datasets.catalogue import DATASETS
 from agegender.datasets.csv_table import read_csv_table
 from agegender.datasets.labels import group_of_years
-from agegender.datasets.protocols import PROTOCOLS, apply_protocol, fitting
+from agegender.datasets.protocols import apply_protocol, fitting
 from agegender.errors import UserError
 from packed_faces import picture
 from small_fairface import write
@@ -174,9 +175,7 @@ def test_a_manifest_lists_missing_images(tmp_path: Path) -> None:
     assert len(read_manifest("csv", root, "csv_folds", require_images=False, table="faces.csv", fraction=0.2)) < 10
 
 
-def test_the_page_on_data_sets_converts_cfd_and_names_every_set(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_pages_on_data_convert_cfd_and_name_every_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two neutral photographs of rated persons, one of a person without a rating, one smile."""
     names = ["CFD-WM-001-014-N.jpg", "CFD-BF-002-001-N.jpg", "CFD-AF-200-228-N.jpg", "CFD-WM-001-007-HC.jpg"]
     write(tmp_path, {f"Images/{name[4:10]}/{name}": b"x" for name in names})
@@ -184,15 +183,18 @@ def test_the_page_on_data_sets_converts_cfd_and_names_every_set(
         tmp_path, {"norming.csv": ["Target,Race,Gender,Attractive", "WM-001,W,M,7", "BF-002,B,F,2.5", "AF-201,A,F,3"]}
     )
     monkeypatch.chdir(tmp_path)
-    page = (Path(__file__).parents[1] / "docs" / "data.md").read_text(encoding="utf-8")
-    exec(page.split("```python\n")[1].split("```")[0], {})
+    docs = Path(__file__).parents[1] / "docs"
+    example = (docs / "how-to" / "your-data.md").read_text(encoding="utf-8")
+    exec(example.split("```python\n")[1].split("```")[0], {})
     rows, _ = read_csv_table(tmp_path, table="faces.csv")
     assert rows["image"].tolist() == ["Images/BF-002/CFD-BF-002-001-N.jpg", "Images/WM-001/CFD-WM-001-014-N.jpg"]
     assert rows["subject"].tolist() == ["BF-002", "WM-001"]
     assert rows["gender"].tolist() == [1, 0]
     assert rows["attractiveness"].tolist() == [2.0, 5.0]
-    assert [name for name in READERS if f"| `{name}` |" not in page] == []
-    assert [name for name in PROTOCOLS if "adience" not in PROTOCOLS[name].datasets and f"`{name}`" not in page] == []
+    page = (docs / "reference" / "data.md").read_text(encoding="utf-8")
+    assert [name for name in DATASETS if f"| `{name}` |" not in page] == []
+    others = [dataset for name, dataset in DATASETS.items() if name not in ("adience", "generated")]
+    assert [each.name for dataset in others for each in dataset.protocols if f"`{each.name}`" not in page] == []
 
 
 @pytest.mark.usefixtures("hydra")

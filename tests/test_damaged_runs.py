@@ -11,14 +11,14 @@ from omegaconf import OmegaConf
 
 import tracked_runs
 from agegender.commands.sweep import Sweep
-from agegender.config.jobs import Job
 from agegender.errors import Damaged, UserError
 from agegender.prediction.trained import find_run, load
 from agegender.report.markdown import to_markdown
 from agegender.report.records import load_records
 from agegender.report.table import build_table
-from agegender.runs.config import read_config
+from agegender.runs.config import read_run
 from agegender.runs.folder import LASTING, RunFolder
+from agegender.runs.job import Job
 from agegender.runs.predictions import predictions_text, read_predictions
 from agegender.tracking import payload, sync
 from agegender.tracking.sweeps import sweep_folder, write_sweep
@@ -46,7 +46,7 @@ def run(trained: RunFolder, tmp_path: Path) -> RunFolder:
 
 
 def job_of(run: RunFolder) -> Job:
-    return replace(job(run.path.parent, "lmtcnn_1_1", ("age", "gender"), 0), run=run.path, identity=run.identity)
+    return replace(job(run.path.parent, "lmtcnn_1_1", ("age", "gender"), 0), folder=run)
 
 
 def forget_checksums(run: RunFolder) -> None:
@@ -145,7 +145,7 @@ def test_a_finished_run_tells_that_a_file_is_gone(run: RunFolder) -> None:
 )
 def test_forged_answers_are_not_reported(tmp_path: Path, checksums: bool, said: str) -> None:
     jobs = [finish(job(tmp_path, "lmtcnn", ("age", "gender"), fold), wrong=range(12)) for fold in (0, 1)]
-    run = RunFolder(jobs[0].run)
+    run = jobs[0].folder
     answers = read_predictions(run.predictions)
     run.write_text("predictions.csv", predictions_text(answers.assign(age_pred=answers["age_true"])))
     if not checksums:
@@ -163,7 +163,7 @@ def test_forged_answers_are_not_reported(tmp_path: Path, checksums: bool, said: 
 )  # fmt: skip
 def test_an_answer_that_no_head_gives_is_refused(tmp_path: Path, cell: str, other: str) -> None:
     done = finish(job(tmp_path, "lmtcnn", ("age",), 0))
-    run = RunFolder(done.run)
+    run = done.folder
     head, first, *rest = [line.split(",") for line in run.predictions.read_text().splitlines()]
     first[head.index(cell)] = other
     run.write_text("predictions.csv", "".join(",".join(line) + "\n" for line in (head, first, *rest)))
@@ -197,7 +197,7 @@ def test_a_sweep_sums_up_runs_that_cannot_say_why_they_failed(tmp_path: Path, ca
     sweep = Sweep()
     sweep.jobs = [finish(job(tmp_path, "lmtcnn", ("age",), 0)), *(job(tmp_path, "lmtcnn", ("age",), n) for n in (1, 2))]
     fail(sweep.jobs[2], "out of memory")
-    RunFolder(sweep.jobs[1].run).write_text("failed.json", '{"error": 7}')
+    sweep.jobs[1].folder.write_text("failed.json", '{"error": 7}')
     with caplog.at_level("INFO", "agegender.commands.sweep"), pytest.raises(SystemExit):
         sweep.on_multirun_end(OmegaConf.create({}))
     assert "1 of 3 runs are done" in caplog.text
@@ -215,5 +215,5 @@ def test_a_run_that_goes_on_survives_the_loss_of_what_began_it(run: RunFolder) -
     run.checkpoints.mkdir()
     (run.path / "done").unlink()
     run.write_text("environment.json", "{")
-    set_up(run, read_config(run), run.keys)
+    set_up(run, read_run(run), run.keys)
     assert "resumed_from" not in run.read("environment")

@@ -1,19 +1,18 @@
-"""Where a run computes is decided from the machine and written into its configuration."""
+"""Where a run computes is resolved for the machine."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig, OmegaConf
 
-from agegender.config.settings import config_folder
 from agegender.data.batches import Faces
 from agegender.errors import UserError
 from agegender.models.network import create_model
+from agegender.spec import Trainer
 from agegender.training import device
 from agegender.training.device import (
     check_device,
@@ -33,12 +32,6 @@ GIGABYTE = 10**9
 
 
 @pytest.fixture
-def config() -> DictConfig:
-    with initialize_config_dir(config_folder(), version_base="1.3"):
-        return compose("train")
-
-
-@pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Pretends to a number of GPUs with free memory and to CPU cores; nothing is computed on them."""
 
@@ -53,19 +46,11 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return pretend
 
 
-def test_without_a_gpu_nothing_is_copied_or_compiled(config: DictConfig, machine: Callable[..., None]) -> None:
+def test_without_a_gpu_nothing_is_copied_or_compiled(machine: Callable[..., None]) -> None:
     machine(gpus=0)
-    resolve_trainer(config, GIGABYTE)
-    assert OmegaConf.to_container(config.trainer) == {
-        "accelerator": "auto",
-        "device": 0,
-        "workers": 0,
-        "threads": None,
-        "resident": False,
-        "compile": False,
-        "progress": True,
-    }
-    assert place(config) == {"accelerator": "auto", "devices": 1, "precision": "32-true"}
+    trainer = resolve_trainer(Trainer(), GIGABYTE)
+    assert trainer == Trainer(device=0, resident=False, compile=False)
+    assert place(trainer, "32-true") == {"accelerator": "auto", "devices": 1, "precision": "32-true"}
 
 
 @pytest.mark.parametrize(
@@ -78,75 +63,69 @@ def test_without_a_gpu_nothing_is_copied_or_compiled(config: DictConfig, machine
     ],
 )
 def test_the_runs_on_a_gpu_share_its_memory(
-    config: DictConfig, machine: Callable[..., None], at_once: int, pixels: int, resident: bool
+    machine: Callable[..., None], at_once: int, pixels: int, resident: bool
 ) -> None:
     machine(gpus=2, free=100 * GIGABYTE)
-    config.trainer.workers = 3
-    resolve_trainer(config, pixels, at_once=at_once)
-    assert workers(config) == (0 if resident else 3)
-    assert (config.trainer.device, config.trainer.resident, config.trainer.compile) == (0, resident, True)
-    assert place(config)["devices"] == [0]
-    assert computing_device(config) == torch.device("cuda", 0)
+    trainer = resolve_trainer(Trainer(workers=3), pixels, at_once=at_once)
+    assert workers(trainer) == (0 if resident else 3)
+    assert (trainer.device, trainer.resident, trainer.compile) == (0, resident, True)
+    assert place(trainer, "tf32")["devices"] == [0]
+    assert computing_device(trainer) == torch.device("cuda", 0)
 
 
-def test_nothing_is_compiled_where_nothing_can_compile(config: DictConfig, machine: Callable[..., None]) -> None:
+def test_nothing_is_compiled_where_nothing_can_compile(machine: Callable[..., None]) -> None:
     machine(gpus=1, free=100 * GIGABYTE, triton=False)
-    resolve_trainer(config, GIGABYTE)
-    assert config.trainer.compile is False
+    assert resolve_trainer(Trainer(), GIGABYTE).compile is False
 
 
-def test_a_run_gets_a_gpu_that_no_other_is_on(config: DictConfig, machine: Callable[..., None], tmp_path: Path) -> None:
+def test_a_run_gets_a_gpu_that_no_other_is_on(machine: Callable[..., None], tmp_path: Path) -> None:
     machine(gpus=2)
-    config.paths.runs = str(tmp_path / "runs")
-    runs = [config.copy() for _ in range(6)]
-    with gpu_claimed(runs[0]):
-        with gpu_claimed(runs[1]), gpu_claimed(runs[2]), gpu_claimed(runs[3]), gpu_claimed(runs[4]):
+
+    def claim(device: int | None = None) -> AbstractContextManager[Trainer]:
+        return gpu_claimed(Trainer(device=device), tmp_path / "runs")
+
+    with claim() as first:
+        with claim() as second, claim() as third, claim() as fourth, claim() as fifth:
             pass
-        with gpu_claimed(runs[5]):
+        with claim() as sixth:
             pass
-    assert [run.trainer.device for run in runs] == [0, 1, 0, 1, 0, 1], "what has ended leaves its GPU to the next"
-    runs[0].trainer.device = 1
-    with gpu_claimed(runs[0]):
-        assert runs[0].trainer.device == 1, "as asked"
+    devices = [each.device for each in (first, second, third, fourth, fifth, sixth)]
+    assert devices == [0, 1, 0, 1, 0, 1], "what has ended leaves its GPU to the next"
+    with claim(1) as asked:
+        assert asked.device == 1
 
 
-def test_one_gpu_or_none_need_no_claim(config: DictConfig, machine: Callable[..., None], tmp_path: Path) -> None:
-    config.paths.runs = str(tmp_path / "runs")
+def test_one_gpu_or_none_need_no_claim(machine: Callable[..., None], tmp_path: Path) -> None:
     for gpus in (0, 1):
         machine(gpus=gpus)
-        with gpu_claimed(config):
-            assert config.trainer.device is None
+        with gpu_claimed(Trainer(), tmp_path / "runs") as trainer:
+            assert trainer.device is None
     assert not (tmp_path / "runs").exists()
 
 
-def test_what_is_asked_for_is_kept(config: DictConfig, machine: Callable[..., None]) -> None:
+def test_what_is_asked_for_is_kept(machine: Callable[..., None]) -> None:
     machine(gpus=2, free=100 * GIGABYTE)
-    config.trainer.update({"device": 1, "resident": False, "compile": False, "threads": 1})
-    resolve_trainer(config, GIGABYTE, at_once=4)
-    assert [config.trainer[name] for name in ("device", "resident", "compile", "threads")] == [1, False, False, 1]
-    config.trainer.device = 2
+    asked = Trainer(device=1, resident=False, compile=False, threads=1)
+    assert resolve_trainer(asked, GIGABYTE, at_once=4) == asked
     with pytest.raises(UserError, match=r"trainer\.device=2: there are 2 GPUs, counted from 0"):
-        check_device(config)
-    config.trainer.device = 1
-    check_device(config)
+        check_device(Trainer(device=2))
+    check_device(asked)
 
 
-def test_a_cpu_run_on_a_machine_with_gpus_leaves_them_alone(config: DictConfig, machine: Callable[..., None]) -> None:
+def test_a_cpu_run_on_a_machine_with_gpus_leaves_them_alone(machine: Callable[..., None]) -> None:
     machine(gpus=2, free=100 * GIGABYTE)
-    config.trainer.accelerator = "cpu"
-    resolve_trainer(config, GIGABYTE)
-    assert (config.trainer.device, config.trainer.resident, config.trainer.compile) == (0, False, False)
-    assert place(config)["devices"] == 1
+    trainer = resolve_trainer(Trainer(accelerator="cpu"), GIGABYTE)
+    assert (trainer.device, trainer.resident, trainer.compile) == (0, False, False)
+    assert place(trainer, "32-true")["devices"] == 1
 
 
-def test_runs_at_a_time_divide_the_cores(config: DictConfig, machine: Callable[..., None]) -> None:
+def test_runs_at_a_time_divide_the_cores(machine: Callable[..., None]) -> None:
     machine(cores=8)
     assert [runs_at_once({"n_jobs": jobs}) for jobs in (1, 4, -1, -2, None)] == [1, 4, 8, 7, 1]
     with pytest.raises(UserError, match="n_jobs=0: choose how many runs at a time"):
         runs_at_once({"n_jobs": 0})
     assert runs_at_once({"_target_": "hydra._internal.core_plugins.basic_launcher.BasicLauncher"}) == 1
-    resolve_trainer(config, GIGABYTE, at_once=3)
-    assert config.trainer.threads == 2
+    assert resolve_trainer(Trainer(), GIGABYTE, at_once=3).threads == 2
 
 
 def test_more_runs_than_the_memory_holds_are_refused() -> None:
@@ -159,34 +138,30 @@ def test_more_runs_than_the_memory_holds_are_refused() -> None:
     assert int(str(error.value).rsplit("=", 1)[1]) * device.RUN_MEMORY <= 1.2 * free
 
 
-def test_pixels_kept_in_memory_are_the_same_faces(config: DictConfig) -> None:
+def test_pixels_kept_in_memory_are_the_same_faces() -> None:
     import pandas as pd
 
     images = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
     table = pd.DataFrame({"slot": [5, 1, 4], "gender": pd.array([0, 1, None], dtype="Int64")})
     splits = {"test": Faces(images, table, ["gender"])}
-    assert place_faces(config, splits) is splits
-    config.trainer.resident = True
-    resident = place_faces(config, splits)["test"]
+    assert place_faces(Trainer(), splits) is splits
+    resident = place_faces(Trainer(resident=True), splits)["test"]
     rows = np.array([2, 0])
     assert torch.equal(resident.stored(rows), splits["test"].stored(rows))
-    assert resident.images.shape == (3, 8, 8, 3), "only the faces of the part"
-    config.trainer.workers = 2
-    assert workers(config) == 2
+    assert resident.images.shape == (3, 8, 8, 3), "only the faces of the split"
+    assert workers(Trainer(resident=True, workers=2)) == 2
 
 
-def test_precision_says_what_convolutions_on_a_gpu_may_do(config: DictConfig) -> None:
+def test_precision_says_what_convolutions_on_a_gpu_may_do() -> None:
     before = torch.backends.cudnn.allow_tf32
-    config.trainer.threads = torch.get_num_threads()
     try:
         for precision, lightning, tf32 in (
             ("32-true", "32-true", False),
             ("tf32", "32-true", True),
             ("bf16-mixed", "bf16-mixed", True),
         ):
-            config.precision = precision
-            set_process(config)
-            assert place(config)["precision"] == lightning
+            set_process(torch.get_num_threads(), precision)
+            assert place(Trainer(), precision)["precision"] == lightning
             assert torch.backends.cudnn.allow_tf32 is tf32
     finally:
         torch.backends.cudnn.allow_tf32 = before

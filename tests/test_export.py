@@ -12,6 +12,7 @@ import pytest
 from hydra import compose
 
 from agegender.commands.export import export_run
+from agegender.config.settings import ExportSettings, settings_of
 from agegender.errors import UserError
 from agegender.export import write
 from agegender.export.parity import TOLERANCE, compare
@@ -42,7 +43,9 @@ def run(packs: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def export(folder: RunFolder, where: Path, *words: str) -> list[Path]:
-    return export_run(compose("export", overrides=[f"run='{folder.path}'", f"folder='{where}'", *words]))
+    return export_run(
+        settings_of(ExportSettings, compose("export", overrides=[f"run='{folder.path}'", f"folder='{where}'", *words]))
+    )
 
 
 def shapes(model: Path) -> dict[str, list[object]]:
@@ -153,6 +156,8 @@ def test_mistakes_are_said_in_a_sentence(run: Run, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^precision=float64: ONNX Runtime has float32, int8$"):
         export(folder, tmp_path, "precision=float64")
     with pytest.raises(UserError, match=r"^run=no_such_run is neither a run folder"):
-        export_run(compose("export", overrides=["run=no_such_run", f"paths.runs='{tmp_path}'"]))
+        export_run(
+            settings_of(ExportSettings, compose("export", overrides=["run=no_such_run", f"paths.runs='{tmp_path}'"]))
+        )
     with pytest.raises(UserError, match=r"^run is not set"):
-        export_run(compose("export"))
+        export_run(settings_of(ExportSettings, compose("export")))

@@ -9,7 +9,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from PIL import Image
 
-from agegender.commands.prepare import prepare
+from agegender.commands.prepare import main as prepare
 from agegender.config.settings import config_folder
 from agegender.data.pack import Pack
 from agegender.data.splits import split

@@ -13,8 +13,8 @@ from torch.nn import functional as F
 
 from agegender.errors import UserError
 from agegender.heads import HEADS, create_head
-from agegender.heads.head import NO_LABEL, normal_targets
-from agegender.tasks import TASKS
+from agegender.heads.head import normal_targets
+from agegender.tasks import NO_LABEL, TASKS
 
 AGE, YEARS, BEAUTY, GENDER = (TASKS[name] for name in ("age", "age_years", "attractiveness", "gender"))
 ORDINAL = [task for task in TASKS.values() if task.ordinal]
@@ -73,7 +73,7 @@ def test_ordinal_losses_refuse_labels_without_order(name) -> None:
 @pytest.mark.parametrize(
     ("name", "options", "sentence"),
     [
-        ("soft", {}, "there is no head 'soft'"),
+        ("soft", {}, "head=soft: there is no such head, choose from softmax"),
         ("softmax", {"decision": "mode"}, "decision=mode of the head of age_years: choose from argmax"),
         ("softmax", {"sigma": 2}, "head softmax of age_years does not take its options: .*'sigma'"),
         ("sord", {"alpha": 0}, "alpha=0 of the head of age_years: give a number of at least 1e-06"),

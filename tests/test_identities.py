@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from agegender.config.jobs import expand
-from agegender.config.settings import config_folder, identity_keys
-from agegender.modes import MODES
+from agegender.config.run import resolve_run
+from agegender.config.settings import config_folder
+from agegender.modes import MODES, get_mode
 from agegender.runs.folder import identity
+from agegender.spec import Run
+from agegender.training.identity import identity_keys
 
 CONF = Path(config_folder())
 GOLDEN = Path(__file__).parent / "golden" / "identities.json"
@@ -28,8 +31,8 @@ def names(group: str) -> list[str]:
     return sorted(file.stem for file in (CONF / group).glob("*.yaml"))
 
 
-def named(config: DictConfig) -> str:
-    return identity(config.system.name, identity_keys(config, DIGEST))
+def named(run: Run) -> str:
+    return identity(run.system.name, identity_keys(run, DIGEST))
 
 
 def of_systems() -> Iterator[tuple[str, str]]:
@@ -39,8 +42,11 @@ def of_systems() -> Iterator[tuple[str, str]]:
         data = "scut_fbp5500" if "attractiveness" in system else "utkface"
         config = compose("train", overrides=[f"system={system}", f"data={data}"])
         for recipe, config.recipe in recipes.items():  # as Hydra does, but at once
-            for config.mode in MODES:
-                yield f"{system} {recipe} {config.mode}", named(config)
+            run = resolve_run(config)
+            for mode in MODES:
+                evaluation = get_mode(mode).evaluation
+                changed = run.model_copy(update={"mode": mode, "evaluation": evaluation})
+                yield f"{system} {recipe} {mode}", named(changed)
 
 
 def of_experiments() -> Iterator[tuple[str, str]]:
@@ -49,10 +55,10 @@ def of_experiments() -> Iterator[tuple[str, str]]:
         swept = dict(OmegaConf.load(CONF / "experiment" / f"{experiment}.yaml").hydra.sweeper.params)
         folds = swept.pop("fold")
         for words in expand([f"experiment={experiment}", "paths.runs=no_such_folder"], swept):
-            config = compose("train", overrides=words)
+            run = resolve_run(compose("train", overrides=words))
             for (fold,) in expand([f"fold={folds}"], None):
-                config.fold = int(fold.removeprefix("fold="))
-                yield " ".join([experiment, *words[: len(swept)], fold]), named(config)
+                changed = run.model_copy(update={"fold": int(fold.removeprefix("fold="))})
+                yield " ".join([experiment, *words[: len(swept)], fold]), named(changed)
 
 
 def found() -> dict[str, dict[str, str]]:

@@ -30,7 +30,7 @@ def test_parameters_and_macs_are_torchvisions_less_what_is_left_out() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:The default weight initialization of inception_v3:FutureWarning")
-def test_the_trunk_is_torchvisions_with_scales_of_one() -> None:
+def test_the_backbone_is_torchvisions_with_scales_of_one() -> None:
     torch.manual_seed(0)
     backbone = create_model("inception_v3", ("age",)).backbone.train()
     images = torch.randn(4, 3, 139, 139)

@@ -1,4 +1,4 @@
-"""How test faces are put before a trained network: each choice against what it should do, on runs made here."""
+"""Test-time settings: each choice against what it should do, on runs made here."""
 
 from collections.abc import Callable
 from functools import partial
@@ -8,19 +8,21 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from agegender.training.splits import faces_of
 from hydra import compose
 from omegaconf import DictConfig
 from torch import nn
 
 from agegender.commands.train import train
-from agegender.config.settings import check, pack_of, run_folder
+from agegender.config.run import resolve_run
 from agegender.data.batches import EvaluationBatches, Faces, loader
+from agegender.data.datamodule import order_of
 from agegender.errors import UserError
 from agegender.models.layers import BetaBatchNorm2d
-from agegender.runs.folder import RunFolder
+from agegender.runs.folder import RunFolder, identity
 from agegender.runs.predictions import read_predictions
-from agegender.training.inference import estimation_batches, order_of, reestimate, set_statistics
+from agegender.training.identity import identity_keys
+from agegender.training.inference import reestimate, set_statistics
+from short_runs import faces_in, folder_of
 
 pytestmark = pytest.mark.usefixtures("hydra")
 Overrides = Callable[..., list[str]]
@@ -44,7 +46,7 @@ def overrides(overrides: Overrides, runs: Path) -> Overrides:
 def evaluated(overrides: Overrides, *words: str) -> tuple[DictConfig, RunFolder, pd.DataFrame]:
     config = compose("train", overrides=overrides(*WORDS, *words))
     train(config)
-    folder = run_folder(config, pack_of(config).digest)
+    folder = folder_of(config)
     return config, folder, read_predictions(folder.predictions)
 
 
@@ -73,7 +75,7 @@ def test_reestimated_statistics_are_the_means_over_the_batches(faces: Faces) -> 
     network = nn.Sequential(norm, nn.Dropout(0.5))
     batches = loader(EvaluationBatches(faces, size=16, batch_size=3), 0)
     set_statistics(network, "reestimated")
-    reestimate(network, batches)
+    reestimate(network, (batch["images"] for batch in batches), torch.device("cpu"))
     images = [batch["images"] for batch in batches]
     mean = torch.stack([x.mean((0, 2, 3)) for x in images]).mean(0)
     variance = torch.stack([x.var((0, 2, 3)) for x in images]).mean(0)
@@ -84,14 +86,6 @@ def test_reestimated_statistics_are_the_means_over_the_batches(faces: Faces) -> 
     answer = norm(images[0])
     expected = (images[0] - mean[:, None, None]) / (variance[:, None, None] + 1e-3).sqrt()
     torch.testing.assert_close(answer, expected)
-
-
-@pytest.mark.parametrize(("count", "sizes"), [(300, [128, 128]), (100, [100]), (2300, [128] * 16)])
-def test_estimation_takes_whole_batches_of_training_faces(faces: Faces, count: int, sizes: list[int]) -> None:
-    many = Faces(faces.images, pd.concat([faces.table] * (count // 6 + 1), ignore_index=True)[:count], faces.tasks)
-    rows = [batch["rows"] for batch in loader(estimation_batches(many, 16, 0), 0)]
-    assert list(map(len, rows)) == sizes
-    assert len(set(torch.cat(rows).tolist())) == sum(sizes)
 
 
 def test_other_evaluations_use_the_weights_of_the_run_evaluated_as_the_mode_says(overrides: Overrides) -> None:
@@ -136,7 +130,7 @@ def test_order_and_batch_size_matter_to_batch_statistics_only(overrides: Overrid
 def test_scored_repeats_are_the_first_faces_again(overrides: Overrides) -> None:
     config, _, once = evaluated(overrides)
     _, folder, table = evaluated(overrides, "evaluation=wrap_scored")
-    test = faces_of(config, pack_of(config))["test"]
+    test = faces_in(config)["test"]
     order = order_of(test, "shuffled", 0)
     again = np.sort(np.resize(order, 128))
     assert table["image"].tolist() == test.table["image"].iloc[again].tolist()
@@ -148,7 +142,7 @@ def test_scored_repeats_are_the_first_faces_again(overrides: Overrides) -> None:
 def test_the_identity_knows_what_an_evaluation_does_not_what_it_is_called(overrides: Overrides) -> None:
     def named(*words: str) -> str:
         config = compose("train", overrides=overrides(*words))
-        return run_folder(config, "digest").identity
+        return identity("lmtcnn_2_1", identity_keys(resolve_run(config), "digest"))
 
     assert named() == named("evaluation.views=resize", "evaluation.repeats=none")
     assert named("mode=faithful") != named("mode=faithful", "evaluation.statistics=batch")
@@ -164,9 +158,9 @@ def test_the_identity_knows_what_an_evaluation_does_not_what_it_is_called(overri
         ("validation=by_user", r"validation=by_user is unknown: choose from by_subject, by_image_leaky"),
         ("evaluation.statistics=mean", r"evaluation\.statistics=mean is unknown"),
         ("evaluation.batch_size=0", r"evaluation\.batch_size=0 must be a whole number of at least 1"),
-        ("evaluation.views=squint", r"evaluation\.views=squint is unknown: choose from resize"),
+        ("evaluation.views=squint", r"evaluation\.views=squint: there is no such set of views, choose from resize"),
     ],
 )
 def test_values_no_evaluation_can_have_are_refused(overrides: Overrides, words: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        check(compose("train", overrides=overrides(words)))
+        resolve_run(compose("train", overrides=overrides(words)))

@@ -9,8 +9,8 @@ from hydra import compose
 from torch import Tensor
 from torchvision.transforms.v2 import functional as T
 
-from agegender.config.settings import augmentation_of, check
-from agegender.data.transforms.augmentations import get_augmentation
+from agegender.config.run import resolve_run
+from agegender.data.transforms.augmentations import get_augmentation, random_crops
 from agegender.data.transforms.jitter import Jitter, blurred, coloured, cubic, jittered, random_jitter, rotated
 from agegender.errors import UserError
 
@@ -118,7 +118,9 @@ def test_colours_are_the_authors_in_whatever_order(order: tuple[str, ...]) -> No
 
 @pytest.mark.usefixtures("hydra")
 def test_a_recipe_may_name_it() -> None:
-    assert augmentation_of(compose("train", overrides=["+recipe.augmentation=dldl_v2"])) is jittered
-    assert augmentation_of(compose("train")) is get_augmentation("crops")
-    with pytest.raises(UserError, match=r"recipe.augmentation=none is unknown: choose from crops, dldl_v2"):
-        check(compose("train", overrides=["+recipe.augmentation=none"]))
+    for overrides, expected in ((["+recipe.augmentation=dldl_v2"], jittered), ([], random_crops)):
+        run = resolve_run(compose("train", overrides=overrides))
+        assert get_augmentation(run.recipe.augmentation) is expected
+    message = r"recipe.augmentation=none: there is no such augmentation, choose from crops, dldl_v2"
+    with pytest.raises(UserError, match=message):
+        resolve_run(compose("train", overrides=["+recipe.augmentation=none"]))

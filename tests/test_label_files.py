@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hydra import compose
 
-from agegender.commands.prepare import prepare
+from agegender.commands.prepare import main as prepare
 from agegender.commands.train import train
 from agegender.datasets.adience import read_adience
 from agegender.datasets.csv_table import read_csv_table

@@ -11,14 +11,14 @@ import pytest
 from hydra import compose
 
 from agegender.commands.export import export_run
+from agegender.config.settings import ExportSettings, settings_of
 from agegender.data.batches import Faces
 from agegender.export.parity import compare
 from agegender.heads import create_head
-from agegender.heads.head import NO_LABEL
 from agegender.runs.folder import RunFolder
 from agegender.runs.predictions import read_predictions
 from agegender.runtimes import ONNXRUNTIME
-from agegender.tasks import TASKS
+from agegender.tasks import NO_LABEL, TASKS
 from asked_runs import ask, one_step_run
 from packed_faces import SIZE, manifest_of
 
@@ -33,7 +33,9 @@ def coral(packs: Path, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 def test_the_file_of_a_measured_head(coral: RunFolder, tmp_path: Path) -> None:
     for module in ONNXRUNTIME.modules:
         pytest.importorskip(module, reason="the extra onnxruntime is not installed")
-    model, card = export_run(compose("export", overrides=[f"run='{coral.path}'", f"folder='{tmp_path}'"]))
+    model, card = export_run(
+        settings_of(ExportSettings, compose("export", overrides=[f"run='{coral.path}'", f"folder='{tmp_path}'"]))
+    )
     (output,) = json.loads(ONNXRUNTIME.metadata(model)["outputs"])
     assert (output["task"], output["head"], output["answer"]) == ("age_years", "coral", "median")
     assert (output["first"], output["step"], output["unit"]) == (0.0, 1.0, "years")

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from hydra import compose
 
-from agegender.commands.prepare import prepare
+from agegender.commands.prepare import main as prepare
 from agegender.commands.train import train
 from agegender.data.manifest import read_rows
 from agegender.data.splits import split

@@ -10,14 +10,13 @@ from scipy.stats import pearsonr
 from sklearn.metrics import mean_absolute_error, root_mean_squared_error
 
 from agegender import metrics
-from agegender.config.jobs import Job
 from agegender.report.csv_files import table_csv
 from agegender.report.figures import draw_figures
 from agegender.report.latex import to_latex
 from agegender.report.markdown import name_best, to_markdown
 from agegender.report.records import load_records
 from agegender.report.table import Table, build_table
-from agegender.runs.folder import RunFolder
+from agegender.runs.job import Job
 from agegender.runs.predictions import predictions_table, predictions_text, read_predictions
 from finished_runs import job
 
@@ -42,7 +41,7 @@ def predictions_of(errors: Sequence[float], fold: int = 0, spread: Sequence[floa
 
 
 def finish(each: Job, errors: Sequence[float], spread: Sequence[float] | None = None) -> Job:
-    run = RunFolder(each.run)
+    run = each.folder
     run.write_text("predictions.csv", predictions_text(predictions_of(errors, each.fold, spread)))
     run.write("environment", {"commit": "a1b2c3d4e5f6", "dirty": False})
     run.write("metrics", {"test/age_years_n": 8.0, "parameters": 934869, "validation/age_years": 4.25})

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from agegender import create_model, list_models
 from agegender.errors import UserError
+from agegender.models import MODELS
 from agegender.models.layers import BetaBatchNorm2d, LocalResponseNorm
 from layer_by_layer import layers, macs, moving_statistics, parameters
 
@@ -113,7 +114,7 @@ def test_macs_agree_with_the_closed_form() -> None:
 def with_estimated_statistics(name: str, images: Tensor) -> nn.Module:
     """A network in evaluation whose running statistics are those of `images`: what changes in a map reaches the end."""
     torch.manual_seed(5)
-    network = create_model(name, ("age",))
+    network = create_model(name, ("age",), input_size=images.shape[-1])
     for layer in layers(network):
         if layer.bias is not None:
             nn.init.normal_(layer.bias, std=0.1)  # type: ignore[arg-type]
@@ -137,8 +138,9 @@ def same(x: Tensor, kernel: int, stride: int) -> Tensor:
     return F.pad(x, (before, after, before, after))
 
 
-def test_mobilenet_is_its_graph_written_out() -> None:
-    images = torch.randn(2, 3, 227, 227, generator=torch.Generator().manual_seed(6))
+@pytest.mark.parametrize("size", [227, 100])
+def test_mobilenet_is_its_graph_written_out(size: int) -> None:
+    images = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(6))
     network = with_estimated_statistics("mobilenet_v1", images)
     with torch.inference_mode():
         steps: Iterator[nn.Module] = iter(layers(network))
@@ -155,7 +157,7 @@ def test_mobilenet_is_its_graph_written_out() -> None:
         expected = x[:, :, :7, :7].mean((2, 3)) @ head.weight.T + head.bias  # type: ignore[operator]
         torch.testing.assert_close(network(images)["age"], expected, rtol=1e-4, atol=1e-4)
         whole = x.mean((2, 3)) @ head.weight.T + head.bias  # type: ignore[operator]
-        assert not torch.allclose(whole, expected, rtol=1e-4, atol=1e-4)
+        assert torch.allclose(whole, expected, rtol=1e-4, atol=1e-4) == (size == 100)
 
 
 def test_levi_hassner_bn_is_its_graph_written_out() -> None:
@@ -242,22 +244,41 @@ def test_modes_keep_and_repair_the_authors_batch_norm(name: str, on_batch_statis
 
 @pytest.mark.parametrize("name", list_models())
 def test_every_model_answers_each_task_alone_and_together(name: str) -> None:
+    size = MODELS[name].input_size
     for tasks in (("age",), ("gender",), ("age", "gender")):
         with torch.device("meta"):  # shapes without numbers: test_configs.py trains each of them
-            logits = create_model(name, tasks).eval()(torch.zeros(1, 3, 227, 227))
+            logits = create_model(name, tasks).eval()(torch.zeros(1, 3, size, size))
         assert {task: tuple(x.shape) for task, x in logits.items()} == {
             task: (1, {"age": 8, "gender": 2}[task]) for task in tasks
         }
 
 
+# The side of the least face that each works on, where not any face is.
+LEAST = {"lmtcnn_1_1": 47, "lmtcnn_2_1": 47, "gilnet": 35, "levi_hassner_tf": 63, "levi_hassner_bn": 63}
+LEAST |= {"inception_v3": 75, "caffenet": 39, "vgg_face": 32, "thin_age": 32, "tiny_age": 32}
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_every_model_works_at_any_size_from_its_least_on(name: str) -> None:
+    least = LEAST.get(name, 1)
+    for size in (least, 64, 96, 112, 300):
+        if size < least:
+            with pytest.raises(UserError, match=f"^input_size={size}: {name} works on faces of at least {least} "):
+                create_model(name, input_size=size)
+            continue
+        with torch.device("meta"):
+            logits = create_model(name, ("age",), input_size=size).eval()(torch.zeros(2, 3, size, size))
+        assert logits["age"].shape == (2, 8)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"name": "lmtcnn"}, "no model 'lmtcnn'"),
+        ({"name": "lmtcnn"}, "model=lmtcnn: there is no such model, choose from lmtcnn_1_1, .*, or name your own"),
         ({"name": "lmtcnn_2_1", "tasks": ("smile",)}, "no task 'smile'"),
         ({"name": "lmtcnn_2_1", "tasks": ()}, "at least one task"),
         ({"name": "lmtcnn_2_1", "mode": "quick"}, "mode=quick"),
-        ({"name": "lmtcnn_2_1", "heads": {"age": "svm"}}, "no head 'svm'"),
+        ({"name": "lmtcnn_2_1", "heads": {"age": "svm"}}, "no such head"),
     ],
 )
 def test_unknown_names_are_refused(arguments: dict[str, object], message: str) -> None:

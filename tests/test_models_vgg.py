@@ -90,11 +90,13 @@ def test_networks_from_caffe_are_their_graphs_written_out(name: str) -> None:
         torch.testing.assert_close(network(images)["age"], expected, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize(("name", "size"), [("vgg_face", 224), ("tiny_age", 224), ("tiny_age", 64), ("thin_age", 64)])
+@pytest.mark.parametrize(
+    ("name", "size"), [*[("vgg_face", 224), ("vgg_face", 70)], *[("tiny_age", 224), ("tiny_age", 64), ("thin_age", 64)]]
+)
 def test_vgg_face_and_its_narrow_relatives_are_their_graphs_written_out(name: str, size: int) -> None:
     x = images = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(6))
     torch.manual_seed(5)
-    network = create_model(name, ("age",)).train()
+    network = create_model(name, ("age",), input_size=size).train()
     nn.init.normal_(network.heads.age.weight)  # type: ignore[union-attr,arg-type]
     for norm in (layer for layer in layers(network) if isinstance(layer, nn.BatchNorm2d)):
         nn.init.uniform_(norm.weight, 0.5, 1.5)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hydra import compose
 
-from agegender.commands.prepare import prepare
+from agegender.commands.prepare import main as prepare
 from agegender.data.images import decode
 from agegender.data.manifest import read_manifest, read_rows
 from agegender.datasets.names import locate

@@ -13,7 +13,6 @@ from nbclient.exceptions import CellExecutionError
 from agegender.report.csv_files import table_csv
 from agegender.report.records import load_records
 from agegender.report.table import build_table
-from agegender.runs.folder import RunFolder
 from commands import agegender
 from finished_runs import job
 from test_cli import SHORT
@@ -69,7 +68,7 @@ def test_answers_in_years_are_shown_in_years(tmp_path: Path) -> None:
     jobs = [job(tmp_path / "runs", name, ["age_years"], fold) for name in errors for fold in (0, 1)]
     for each in jobs:
         finish(each, [errors[each.system]] * 7 + [-errors[each.system]])
-        run = RunFolder(each.run)
+        run = each.folder
         made = {"started": "2026-11-22T10:00:00+00:00", "hardware": {"processor": "some CPU"}}
         run.write("environment", run.read("environment") | made)
         run.write("metrics", run.read("metrics") | {"seconds": 60.0})

@@ -4,18 +4,18 @@ import logging
 from pathlib import Path
 
 import pytest
-from agegender.training.splits import faces_of
 from hydra import compose
 
 from agegender.config.jobs import list_jobs
-from agegender.config.settings import check, other_test_set, pack_of
+from agegender.config.run import resolve_run
 from agegender.data.build import build_pack
 from agegender.data.manifest import read_rows
 from agegender.errors import UserError
 from agegender.report.caption import caption
 from agegender.runs.predictions import read_predictions
+from agegender.training.faces import faces_of, pack_of
 from packed_faces import picture
-from short_runs import SHORT, Overrides, run
+from short_runs import SHORT, Overrides, faces_in, run
 
 pytestmark = pytest.mark.usefixtures("hydra")
 
@@ -68,7 +68,7 @@ def test_copies_of_training_faces_are_left_out(
     for fold in range(5):
         config = compose("train", overrides=words(elsewhere, overrides, f"fold={fold}"))
         with caplog.at_level(logging.WARNING):
-            splits = faces_of(config, pack_of(config))
+            splits = faces_in(config)
         counts.append(len(splits["test"].table))
         seen = {name for part in ("train", "validation") for name in splits[part].table["sha256"]}
         assert not seen & set(splits["test"].table["sha256"])
@@ -87,12 +87,12 @@ def test_sets_that_cannot_be_tested_are_refused(
     more: list[str], sentence: str, elsewhere: Path, overrides: Overrides
 ) -> None:
     with pytest.raises(UserError, match=sentence):
-        check(compose("train", overrides=words(elsewhere, overrides, *more)))
+        resolve_run(compose("train", overrides=words(elsewhere, overrides, *more)))
 
 
 def test_a_set_without_the_labels_is_refused(elsewhere: Path, overrides: Overrides) -> None:
     config = compose("train", overrides=words(elsewhere, overrides))
-    pack = pack_of(config)
+    pack = pack_of(resolve_run(config).data)
     pack.manifest["attractiveness"] = 3.0  # labels that the drawn faces then have, and the others have not
     config.system.heads = {"attractiveness": config.system.heads.age}
     with pytest.raises(UserError, match=r"data=utkface .* has no annotated attractiveness in its column"):
@@ -102,20 +102,23 @@ def test_a_set_without_the_labels_is_refused(elsewhere: Path, overrides: Overrid
 def test_the_other_set_is_read_by_the_protocol_that_is_chosen(elsewhere: Path, overrides: Overrides) -> None:
     chosen = words(elsewhere, overrides, "data.test_protocol=utkface_years", "system=tiny_age_dex")
     config = compose("train", overrides=chosen)
-    other = other_test_set(config)
+    other = resolve_run(config).test
     assert other is not None and other.protocol.name == "utkface_years"
-    assert set(faces_of(config, pack_of(config))["test"].table["fold"]) == {0}
+    assert set(faces_in(config)["test"].table["fold"]) == {0}
     with pytest.raises(UserError, match="nothing_such"):
-        other_test_set(compose("train", overrides=words(elsewhere, overrides, "data.test_protocol=nothing_such")))
+        resolve_run(compose("train", overrides=words(elsewhere, overrides, "data.test_protocol=nothing_such")))
 
 
 def test_the_caption_says_what_is_tested(elsewhere: Path, overrides: Overrides) -> None:
     config = compose("train", overrides=words(elsewhere, overrides))
-    facts = caption(config, pack_of(config), "title")
-    assert facts["tested on"].startswith(
-        f"UTKFace, digest {pack_of(other_test_set(config)).digest[:16]}, utkface_partition"
+    run = resolve_run(config)
+    assert run.test is not None
+    facts = caption(run, pack_of(run.data), "title")
+    assert facts["tested on"].startswith(f"UTKFace, digest {pack_of(run.test.data).digest[:16]}, utkface_partition")
+    assert (
+        caption(compose("train", overrides=overrides(*SHORT)), pack_of(resolve_run(config).data), "title")["tested on"]
+        == ""
     )
-    assert caption(compose("train", overrides=overrides(*SHORT)), pack_of(config), "title")["tested on"] == ""
 
 
 def test_weights_that_have_seen_the_other_sets_faces_are_refused(elsewhere: Path, overrides: Overrides) -> None:

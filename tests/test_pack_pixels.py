@@ -10,12 +10,13 @@ import pytest
 from hydra import compose
 
 from agegender.commands.train import train
-from agegender.config.settings import pack_of
+from agegender.config.run import resolve_run
 from agegender.data.batches import Faces
 from agegender.data.fill import ARRAY
 from agegender.data.pack import INFO, MANIFEST, file_hash
 from agegender.data.pixels import damaged
 from agegender.errors import UserError
+from agegender.training.faces import pack_of
 from packed_faces import build, manifest_of, picture, reopen, spoil_pixels, write_faces
 from short_runs import SHORT
 
@@ -112,7 +113,7 @@ def test_a_pack_made_before_there_were_checksums_is_read_and_made_again(copy):
 def test_no_run_is_trained_on_damaged_pixels(packs, overrides, tmp_path):
     shutil.copytree(packs, tmp_path / "pack")
     config = compose("train", overrides=overrides(*SHORT, f"data.pack='{tmp_path}/pack'"))
-    spoil_pixels(tmp_path / "pack", [int(pack_of(config).manifest["slot"].iloc[0])])
+    spoil_pixels(tmp_path / "pack", [int(pack_of(resolve_run(config).data).manifest["slot"].iloc[0])])
     with pytest.raises(UserError, match=r"faces.npy is damaged: 1 of \d+ faces, such as number 0, have other pixels"):
         train(config)
     assert not list((tmp_path / "runs").glob("*/metrics.json"))

@@ -17,6 +17,7 @@ import torch
 from hydra import compose
 
 from agegender.commands.predict import answers_to, predict
+from agegender.config.settings import PredictSettings, settings_of
 from agegender.datasets.source import MAX_BYTES
 from agegender.errors import UserError
 from agegender.prediction.answers import Answer, TaskAnswer
@@ -27,6 +28,7 @@ from agegender.prediction.trained import find_run, load
 from agegender.runs.folder import RunFolder, identity
 from agegender.runs.predictions import read_predictions
 from asked_runs import ask, one_step_run
+from commands import agegender
 
 Run = Callable[..., RunFolder]
 pytestmark = pytest.mark.usefixtures("hydra")
@@ -92,7 +94,7 @@ def test_weights_are_found_beside_or_missed_in_one_sentence(run: Run, tmp_path: 
     assert all(torch.equal(weight, theirs[name]) for name, weight in load(alone).network.state_dict().items())
     usual, keys = alone.config.read_text(), alone.keys
     reestimated = keys | {"evaluation": keys["evaluation"] | {"statistics": "reestimated"}}
-    alone.config.write_text(usual.replace("statistics: null", "statistics: reestimated"))
+    alone.config.write_text(usual.replace("statistics: network", "statistics: reestimated"))
     alone.write("identity", {"identity": identity("lmtcnn_1_1", reestimated), "keys": reestimated})
     alone.finish()
     with pytest.raises(UserError, match="re-estimated from training faces"):
@@ -182,7 +184,7 @@ def test_batch_statistics_are_warned_of(run: Run, album: Path, caplog: pytest.Lo
 )
 def test_mistakes_end_in_one_sentence(words: list[str], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        predict(compose("predict", overrides=words))
+        predict(settings_of(PredictSettings, compose("predict", overrides=words)))
 
 
 def test_what_never_ends_is_no_image(tmp_path: Path) -> None:
@@ -227,6 +229,8 @@ def test_the_command_answers_on_standard_output_and_ends_with_a_status(run: Run,
     assert done.returncode == 1, done.stderr
     assert len(list(csv.DictReader(io.StringIO(done.stdout)))) == 3
     assert "2 of 5 images could not be read" in done.stderr and "Traceback" not in done.stderr
+    said = agegender(*words, cwd=album, status=141, unread=True)
+    assert "2 of 5 images could not be read" in said and "Traceback" not in said and "Broken" not in said
 
 
 def test_help_states_use_and_limits(tmp_path: Path) -> None:

@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from agegender.training.splits import faces_of
 from hydra import compose
+from omegaconf import DictConfig
 from safetensors.torch import load_file
 from torch import Tensor
 
 from agegender.commands.cost import bench_of, subjects_of
 from agegender.commands.train import train
-from agegender.config.settings import check, pack_of, preprocessing_of, run_folder
+from agegender.config.run import resolve_run
 from agegender.data.transforms.augmentations import resize
 from agegender.data.transforms.preprocessing import AT_ONCE, STANDARDIZE, Preprocessing, get_preprocessing
 from agegender.errors import UserError
@@ -24,7 +24,9 @@ from agegender.prediction.answers import answer
 from agegender.prediction.pictures import Face
 from agegender.prediction.trained import load
 from agegender.runs.predictions import read_predictions
+from agegender.spec import Run
 from agegender.training.fit import build_network
+from short_runs import faces_in, folder_of
 
 CAFFE = Preprocessing("caffe", "BGR", 1.0, (104.0, 117.0, 123.0))
 DLDL = Preprocessing("dldl_v2", "RGB", 255.0, (0.5958, 0.4637, 0.4065), (0.2693, 0.2409, 0.2352))
@@ -34,6 +36,10 @@ def faces(count: int) -> Tensor:
     """RGB in 0..255: uint8 (N, 3, 24, 24)."""
     made = torch.randint(0, 256, (count, 24, 24, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     return made.permute(0, 3, 1, 2)
+
+
+def _preprocessing(config: DictConfig) -> Preprocessing:
+    return get_preprocessing(resolve_run(config).system.preprocessing.model_dump())
 
 
 def test_standardize_equals_brightness_contrast_and_standardisation_in_the_authors_order() -> None:
@@ -86,11 +92,11 @@ def test_the_configuration_holds_the_published_numbers() -> None:
     found = {}
     for name in ("standardize", "caffe", "dldl_v2"):
         words = ["system=gilnet", f"preprocessing@system.preprocessing={name}"]
-        found[name] = preprocessing_of(compose("train", overrides=words))
+        found[name] = _preprocessing(compose("train", overrides=words))
     assert found["caffe"] == CAFFE and found["dldl_v2"] == DLDL
-    assert preprocessing_of(compose("train", overrides=["system=lmtcnn_2_1"])) == STANDARDIZE
+    assert _preprocessing(compose("train", overrides=["system=lmtcnn_2_1"])) == STANDARDIZE
     for system, first in (("gilnet", 78.4263377603), ("caffenet_age", 104), ("vgg_face_gender", 93.594)):
-        mine = preprocessing_of(compose("train", overrides=[f"system={system}"]))
+        mine = _preprocessing(compose("train", overrides=[f"system={system}"]))
         assert (mine.channels, mine.divisor, mine.deviation) == ("BGR", 1.0, (1.0, 1.0, 1.0))
         assert mine.mean is not None and mine.mean[0] == first < mine.mean[1] < mine.mean[2], "blue is least in a face"
 
@@ -109,9 +115,19 @@ def test_the_configuration_holds_the_published_numbers() -> None:
 )
 def test_values_no_preprocessing_can_have_are_refused_before_training(word: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        check(compose("train", overrides=["system=gilnet", f"system.preprocessing.{word}"]))
+        resolve_run(compose("train", overrides=["system=gilnet", f"system.preprocessing.{word}"]))
     with pytest.raises(UserError, match=r"no setting 'system.preprocessing.scale'"):
         get_preprocessing({"name": "caffe", "scale": 2})
+
+
+def test_a_preprocessing_of_ones_own_is_named_by_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "grounds.py").write_text(
+        "from agegender.data.transforms.preprocessing import Preprocessing\n"
+        "HALVES = Preprocessing('halves', mean=(0.5, 0.5, 0.5), deviation=(0.5, 0.5, 0.5))\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    mine = get_preprocessing({"name": "grounds:HALVES", "channels": "BGR"})
+    assert (mine.name, mine.channels, mine.mean) == ("halves", "BGR", (0.5, 0.5, 0.5))
 
 
 def literal(stored: Tensor) -> Tensor:
@@ -129,8 +145,8 @@ def test_training_evaluation_prediction_and_export_all_prepare_as_the_system_say
     config = compose("train", overrides=[*words, "+preprocessing@system.preprocessing=caffe"])
     ranges: dict[bool, list[tuple[float, float]]] = {True: [], False: []}
 
-    def watched(config: object) -> Network:
-        network = build_network(config)  # type: ignore[arg-type]
+    def watched(run: Run) -> Network:
+        network = build_network(run)
         network.register_forward_pre_hook(
             lambda module, inputs: ranges[module.training].append((float(inputs[0].min()), float(inputs[0].max())))
         )
@@ -141,10 +157,10 @@ def test_training_evaluation_prediction_and_export_all_prepare_as_the_system_say
     assert ranges[True] and len(ranges[False]) >= 2, "a training step, a validation and the test"
     assert all(-200 <= low < -20 and 20 < high <= 200 for low, high in (*ranges[True], *ranges[False])), "not a few"
 
-    folder = run_folder(config, pack_of(config).digest)
-    own, test = read_predictions(folder.predictions), faces_of(config, pack_of(config))["test"]
+    folder = folder_of(config)
+    own, test = read_predictions(folder.predictions), faces_in(config)["test"]
     stored = test.stored(np.arange(len(test.table)))
-    network = build_network(config)
+    network = build_network(resolve_run(config))
     network.load_state_dict(load_file(folder.weights))
     with torch.inference_mode():
         expected = network.eval()(literal(stored))["age"].softmax(1).numpy()

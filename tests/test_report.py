@@ -9,7 +9,6 @@ import pytest
 from matplotlib.text import Text
 from PIL import Image
 
-from agegender.config.jobs import Job
 from agegender.report.csv_files import table_csv
 from agegender.report.figures import draw_figures
 from agegender.report.folder import write_report
@@ -17,7 +16,7 @@ from agegender.report.latex import to_latex
 from agegender.report.markdown import name_best, summarize, to_markdown
 from agegender.report.records import load_records, progress
 from agegender.report.table import best_rows, build_table
-from agegender.runs.folder import RunFolder
+from agegender.runs.job import Job
 from finished_runs import FACTS, PUBLISHED, finish, job, table_of, three_systems
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -39,7 +38,7 @@ def test_report_is_the_golden_one(jobs: list[Job]) -> None:
 def test_validation_stands_beside_test_where_runs_tell_it(tmp_path: Path) -> None:
     jobs = [finish(job(tmp_path, "lmtcnn", ["age", "gender"], fold), wrong=[0, 1, 2, 3]) for fold in (0, 1)]
     for each, share in zip(jobs, (0.5, 0.75), strict=True):
-        run = RunFolder(each.run)
+        run = each.folder
         run.write("metrics", run.read("metrics") | {"validation/age": share})
         run.finish()
     table = build_table(load_records(jobs), (), {})

@@ -28,10 +28,9 @@ def setting(device: str = PHONE, runtime: str = "torch", precision: str = "float
     return Setting(device, runtime, precision, threads, 1)
 
 
-def cost(*tasks: str, backbone: str = "net", **medians: float) -> SystemCost:
+def cost(**medians: float) -> SystemCost:
     """Measured on the phone by runtime: milliseconds."""
-    by_runtime = {setting(runtime=runtime): measured(ms) for runtime, ms in medians.items()}
-    return SystemCost(COUNTS, by_runtime, backbone=backbone, tasks=tasks or ("age", "gender"))
+    return SystemCost(COUNTS, {setting(runtime=runtime): measured(ms) for runtime, ms in medians.items()})
 
 
 def measured(ms: float) -> Measurement:
@@ -51,11 +50,12 @@ def table(tmp_path: Path) -> Table:
     ]
     jobs.append(job(tmp_path, "partial", ("age", "gender"), 1))
     jobs += [finish(job(tmp_path, "pair_gender", ("gender",), fold)) for fold in (0, 1)]
+    age, gender = ({"backbone": "net", "tasks": (task,)} for task in ("age", "gender"))
     costs = {
         "quick": cost(torch=5.0, openvino=2.0),
         "slow": cost(torch=6.0),
-        "pair_age": cost("age", torch=4.0),
-        "pair_gender": cost("gender", torch=4.5),
+        "pair_age": replace(cost(torch=4.0), **age),
+        "pair_gender": replace(cost(torch=4.5), **gender),
         "partial": cost(torch=1.0),
     }
     return build_table(load_records(jobs), read_published(()), FACTS, costs)
@@ -109,16 +109,15 @@ def test_the_fastest_runtime_is_that_of_one_device() -> None:
 
 def test_two_single_task_networks_count_as_two() -> None:
     one = cost(torch=5.0)
+    of_net, of_other = ({"backbone": backbone} for backbone in ("net", "other"))
     costs = {
-        "years": cost("age_years"),
-        "gender": cost("gender"),
-        "net_age": cost("age"),
-        "alone": cost("age", backbone="other"),
-        "net": one,
+        "by_years": replace(one, **of_net, tasks=("age_years",)),
+        "by_gender": replace(one, **of_net, tasks=("gender",)),
+        "alone_age": replace(one, **of_other, tasks=("age",)),
+        "by_groups": replace(one, **of_net, tasks=("age",)),
+        "both": replace(one, **of_net, tasks=("age", "gender")),
     }
-    assert pairs_of(costs) == [("years", "gender"), ("net_age", "gender")], (
-        "by backbone and tasks, whatever their names"
-    )
+    assert pairs_of(costs) == [("by_years", "by_gender"), ("by_groups", "by_gender")]
     assert both(COUNTS, COUNTS) == Counts(2_000_000, 4_000_000, 6, 8_000_000)
     assert median_of([one, one], setting()) == 10.0
     assert median_of([one, SystemCost(COUNTS, {})], setting()) is None

@@ -3,7 +3,6 @@
 import csv
 import io
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +27,7 @@ NAMES = ["=1+1", "+1.jpg", "-1.jpg", "@sum.jpg", "\t=1", "\r=1", "＝1", "'=1", 
 
 
 def titled(root: Path, title: str, **facts: str) -> Table:
-    one, other = (replace(finish(job(root, name, ("age",), 0)), title=title) for name in ("one", "other"))
+    one, other = (finish(job(root, name, ("age",), 0, title=title)) for name in ("one", "other"))
     return table_of([one, other], **facts)
 
 
@@ -64,7 +63,7 @@ def test_markdown_escapes_what_it_must_and_no_more(plain: str, escaped: str) -> 
 
 
 def test_figures_take_titles_for_words(tmp_path: Path) -> None:
-    jobs = [replace(finish(job(tmp_path, "one", ("age",), fold)), title="$\\frac$") for fold in (0, 1)]
+    jobs = [finish(job(tmp_path, "one", ("age",), fold, title="$\\frac$")) for fold in (0, 1)]
     assert write_report(load_records(jobs), (), FACTS, tmp_path / "report")
 
 
@@ -94,7 +93,7 @@ def test_what_a_constant_answer_has_too_is_not_best(tmp_path: Path) -> None:
     """Of two systems, both as good as the majority label in gender, and both better in age."""
     jobs = [finish(job(tmp_path, name, ("age", "gender"), 0)) for name in ("one", "other")]
     for each in jobs:
-        run = RunFolder(each.run)
+        run = each.folder
         faces = read_predictions(run.predictions)
         most = int(faces["gender_true"].mode()[0])
         constant = faces.assign(gender_pred=most, gender_p0=float(most == 0), gender_p1=float(most == 1))

@@ -8,14 +8,19 @@ import pandas as pd
 import pytest
 from sklearn.metrics import confusion_matrix
 
-from agegender.config.jobs import Job
 from agegender.errors import UserError
 from agegender.report.markdown import to_markdown
 from agegender.report.published import Published, read_published, why_not_comparable
 from agegender.report.records import Record, load_records
 from agegender.report.table import build_table
-from agegender.runs.folder import RunFolder
+from agegender.runs.job import Job
 from finished_runs import FACTS, PUBLISHED, fail, finish, job, table_of, three_systems
+
+
+def named(job: Job, group: str, name: str) -> Job:
+    """The job with another name in a group of its run's settings."""
+    settings = getattr(job.run, group).model_copy(update={"name": name})
+    return replace(job, run=job.run.model_copy(update={group: settings}))
 
 
 @pytest.fixture
@@ -42,8 +47,8 @@ def test_states_of_run_folders(tmp_path: Path) -> None:
     finish(done)
     fail(failed, "out of memory")
     for announced in (missing, started):
-        RunFolder(announced.run).write("identity", {"identity": announced.identity})
-    RunFolder(started.run).log.touch()
+        announced.folder.write("identity", {"identity": announced.identity})
+    started.folder.log.touch()
     records = load_records([done, failed, missing, started])
     assert [record.state for record in records] == ["done", "failed", "missing", "missing"]
     assert [record.error for record in records] == ["", "out of memory", "not run yet", "not finished"]
@@ -63,10 +68,10 @@ def test_states_of_run_folders(tmp_path: Path) -> None:
     ids=["gone", "empty", "columns", "truncated", "other fold", "broken metrics.json"],
 )
 def test_a_broken_run_is_named_and_does_not_hide_the_others(jobs: list[Job], damage) -> None:
-    damage(jobs[0].run / "predictions.csv")
+    damage(jobs[0].folder.path / "predictions.csv")
     records = load_records(jobs)
     assert records[0].state == "failed"
-    assert str(jobs[0].run) in str(records[0].error)
+    assert str(jobs[0].folder.path) in str(records[0].error)
     assert "run it again" in str(records[0].error)
     assert records[1].state == "done"
     assert "(2/3 folds)" in to_markdown(table_of(jobs), {})
@@ -110,10 +115,10 @@ def test_misspelt_published_rows_are_refused(change: dict[str, str], message: st
 
 def test_runs_that_must_not_share_a_table_are_refused(jobs: list[Job]) -> None:
     records = load_records(jobs[:2])
-    other = Record(replace(jobs[1], dataset="utkface"), "missing", "not run yet")
+    other = Record(named(jobs[1], "data", "utkface"), "missing", "not run yet")
     with pytest.raises(UserError, match=r"several data sets \(drawn, utkface\)"):
         build_table([*records, other], (), FACTS)
-    other = Record(replace(jobs[1], protocol="age_only"), "missing", "not run yet")
+    other = Record(named(jobs[1], "protocol", "age_only"), "missing", "not run yet")
     with pytest.raises(UserError, match="several protocols"):
         build_table([*records, other], (), FACTS)
     with pytest.raises(UserError, match="no run to report"):

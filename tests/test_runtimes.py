@@ -189,7 +189,7 @@ def test_an_operator_without_a_counterpart_is_named(tmp_path: Path) -> None:
 
 
 def test_what_is_not_there_is_said_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UserError, match=r"^there is no runtime 'tensorrt': choose from torch, "):
+    with pytest.raises(UserError, match=r"^runtime=tensorrt: there is no such runtime, choose from torch, "):
         get_runtime("tensorrt")
     with pytest.raises(UserError, match=r"^precision=int4: ONNX Runtime has float32, int8$"):
         needs("onnxruntime")

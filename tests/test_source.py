@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from agegender.data import source
+from agegender.datasets import source
 from agegender.datasets.source import open_source
 from agegender.errors import UserError
 

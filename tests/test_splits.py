@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 
 from agegender.data.manifest import digest
-from agegender.data.splits import assert_disjoint, deal_folds, split
+from agegender.data.splits import assert_disjoint, split
 from agegender.datasets.adience import read_adience
+from agegender.datasets.folds import deal_folds
 from agegender.datasets.protocols import apply_protocol
 from agegender.datasets.utkface import read_utkface
 from agegender.errors import UserError

@@ -8,11 +8,14 @@ import pytest
 from hydra import compose
 from omegaconf import OmegaConf
 
+from agegender.commands.sweep_tracking import keep_password_in_memory
 from agegender.config.overrides import read_overrides
+from agegender.config.run import resolve_run
+from agegender.config.settings import TrainSettings, settings_of
 from agegender.errors import UserError
 from agegender.runs.folder import RunFolder
-from agegender.tracking.target import Target, find_target, keep_password_in_memory, without_password
-from agegender.training.setup import set_up, tracking_target
+from agegender.tracking.target import Target, find_target, without_password
+from agegender.training.setup import set_up
 
 
 @pytest.mark.parametrize(
@@ -44,11 +47,10 @@ def test_a_run_folder_holds_no_password(
         monkeypatch.setenv(name, "of another server")
     config = compose("train", overrides=overrides("tracking.uri='https://me:se%2Fcr@et@host/mlflow?token=secret'"))
     folder = RunFolder(tmp_path / "run")
-    set_up(folder, config, {"fold": 0})
-    target = tracking_target(config)
+    set_up(folder, resolve_run(config), {"fold": 0})
+    target = settings_of(TrainSettings, config).target
     assert target and target.uri == "https://host/mlflow?token=secret"
     assert (os.environ["MLFLOW_TRACKING_USERNAME"], os.environ["MLFLOW_TRACKING_PASSWORD"]) == ("me", "se/cr@et")
-    assert OmegaConf.load(folder.config).tracking.uri == "https://host/mlflow"
     assert not [file for file in folder.path.iterdir() if "cr@et" in file.read_text() or "secret" in file.read_text()]
 
 

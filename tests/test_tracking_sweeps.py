@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from agegender.commands.sweep_run import earlier_jobs, sweep_name, swept_values, whole_sweep
+from agegender.commands.sweep_tracking import earlier_jobs, sweep_name, swept_values, whole_sweep
 from agegender.config.jobs import list_jobs
 from agegender.config.settings import config_folder
 from agegender.tracking.sweeps import kept_under_way, sweep_folder, under_way, write_sweep

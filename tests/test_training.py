@@ -5,19 +5,19 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from agegender.training.splits import faces_of
 from hydra import compose
 from safetensors.torch import load_file
 
 from agegender.commands.train import train
-from agegender.config.settings import check, pack_of, run_folder
+from agegender.config.run import resolve_run
 from agegender.data.batches import EvaluationBatches
+from agegender.data.datamodule import order_of
 from agegender.errors import UserError
 from agegender.runs.folder import RunFolder
 from agegender.runs.predictions import read_predictions
+from agegender.training.faces import pack_of
 from agegender.training.fit import build_network, fit
-from agegender.training.inference import order_of
-from short_runs import SHORT, Overrides, run
+from short_runs import SHORT, Overrides, faces_in, folder_of, run
 
 pytestmark = pytest.mark.usefixtures("hydra")
 
@@ -54,7 +54,7 @@ def test_a_run_folder_tells_the_whole_story(overrides: Overrides) -> None:
     assert folder.state == "done"
     assert not folder.checkpoints.exists()
     predictions = read_predictions(folder.predictions)
-    rows = faces_of(config, pack_of(config))["test"].table
+    rows = faces_in(config)["test"].table
     assert predictions["image"].tolist() == rows["image"].tolist()
     assert set(predictions["fold"]) == {0}
     posterior = predictions.filter(like="age_p").drop(columns="age_pred")
@@ -64,14 +64,14 @@ def test_a_run_folder_tells_the_whole_story(overrides: Overrides) -> None:
     assert folder.read("metrics")["test/age_exact"] == pytest.approx(exact)
     assert folder.read("metrics")["parameters"] == 7_488_426
     assert folder.read("environment")["versions"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
-    build_network(config).load_state_dict(load_file(folder.weights))
+    build_network(resolve_run(config)).load_state_dict(load_file(folder.weights))
 
 
 def test_faithful_mode_predicts_in_full_batches_and_scores_each_face_once(overrides: Overrides) -> None:
     config, folder = run(overrides(*SHORT, "mode=faithful"))
-    network = build_network(config)
+    network = build_network(resolve_run(config))
     network.load_state_dict(load_file(folder.weights))
-    test = faces_of(config, pack_of(config))["test"]
+    test = faces_in(config)["test"]
     order = order_of(test, "shuffled", config.seed)
     batches = {
         wrap: EvaluationBatches(test, size=227, batch_size=128, wrap=wrap, order=order)[0] for wrap in (True, False)
@@ -94,7 +94,7 @@ def test_bf16_is_trained_and_clipped_like_float32(overrides: Overrides) -> None:
 
 def test_a_run_is_trained_by_one_process(overrides: Overrides) -> None:
     config = compose("train", overrides=overrides(*SHORT))
-    folder = run_folder(config, pack_of(config).digest)
+    folder = folder_of(config)
     with folder.claimed(), pytest.raises(UserError, match="being trained by another process"):
         train(config)
     train(config)
@@ -105,7 +105,7 @@ def test_faces_without_a_label_count_for_the_other_task_only(overrides: Override
     splits = {}
     for system in ("lmtcnn_2_1", "lmtcnn_2_1_age", "lmtcnn_2_1_gender"):
         config = compose("train", overrides=overrides(f"system={system}", "protocol=subject_exclusive"))
-        splits[system] = pd.concat([part.table for part in faces_of(config, pack_of(config)).values()])
+        splits[system] = pd.concat([part.table for part in faces_in(config).values()])
     assert splits["lmtcnn_2_1"]["gender"].isna().any()
     assert splits["lmtcnn_2_1_gender"]["gender"].notna().all()
     assert len(splits["lmtcnn_2_1_gender"]) < len(splits["lmtcnn_2_1"])
@@ -115,7 +115,7 @@ def test_faces_without_a_label_count_for_the_other_task_only(overrides: Override
 def test_what_can_change_a_result_changes_the_identity_and_nothing_else_does(overrides: Overrides, packs: Path) -> None:
     def identity(*more: str) -> str:
         config = compose("train", overrides=overrides(*more))
-        return run_folder(config, pack_of(config).digest).identity
+        return folder_of(config).identity
 
     base = identity()
     for more in (
@@ -147,10 +147,10 @@ def test_what_can_change_a_result_changes_the_identity_and_nothing_else_does(ove
 )
 def test_values_no_run_can_have_are_refused(overrides: Overrides, more: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        check(compose("train", overrides=overrides(more)))
+        resolve_run(compose("train", overrides=overrides(more)))
 
 
 def test_fit_needs_labels_for_its_parts(overrides: Overrides, packs: Path) -> None:
     config = compose("train", overrides=overrides("protocol=utkface_exact"))
     with pytest.raises(UserError, match="utkface_exact"):
-        fit(config, pack_of(config), RunFolder(packs / "never"))
+        fit(config, pack_of(resolve_run(config).data), RunFolder(packs / "never"))

@@ -8,10 +8,9 @@ import pytest
 from hydra import compose
 
 from agegender.commands.train import train
-from agegender.config.settings import pack_of, run_folder
 from agegender.errors import UserError, disk_explained
 from agegender.training.logger import History
-from short_runs import SHORT, Overrides
+from short_runs import SHORT, Overrides, folder_of
 
 FULL = Path("/dev/full")  # every write to it fails as on a full disk
 pytestmark = [
@@ -33,7 +32,7 @@ def test_each_file_that_finds_no_room_is_one_sentence_and_the_run_goes_on_later(
     overrides: Overrides, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     config = compose("train", overrides=overrides(*SHORT))
-    folder = run_folder(config, pack_of(config).digest)
+    folder = folder_of(config)
     for name in FILES:
         partial = folder.path / f"{name}.partial"
         partial.parent.mkdir(parents=True, exist_ok=True)

@@ -8,21 +8,22 @@ from pathlib import Path
 
 import pytest
 import torch
-from agegender.training.splits import faces_of
 from hydra import compose
 from pytorch_lightning.callbacks import Timer
 from safetensors.torch import load_file
 
 from agegender.commands.train import train
-from agegender.config.settings import identity_keys, pack_of, plain, run_folder
+from agegender.config.run import resolve_run
 from agegender.data.batches import EvaluationBatches, TrainingBatches
 from agegender.errors import UserError
 from agegender.runs.history import selected_validation
 from agegender.training.checkpoints import newest_checkpoint
+from agegender.training.faces import data_of, pack_of
 from agegender.training.fit import _train, build_network, quiet_lightning
+from agegender.training.identity import identity_keys
 from agegender.training.module import FaceModule
 from agegender.training.setup import set_up
-from short_runs import SHORT, Overrides, cut_before, run
+from short_runs import SHORT, Overrides, cut_before, faces_in, folder_of, run
 
 pytestmark = pytest.mark.usefixtures("hydra")
 
@@ -33,7 +34,7 @@ def test_an_interrupted_run_ends_as_if_it_had_not_been(overrides: Overrides, tmp
     words = (*SHORT, f"mode={mode}", "recipe.dropout=0.5", "recipe.steps=6", "evaluation.repeats=none")
     _, whole = run(overrides(*words))
     config = compose("train", overrides=overrides(*words, f"paths.runs={tmp_path}/cut"))
-    folder = run_folder(config, pack_of(config).digest)
+    folder = folder_of(config)
 
     with cut_before(5):
         train(config)
@@ -81,11 +82,11 @@ def test_a_disk_without_room_for_a_checkpoint_is_one_sentence_and_nothing_is_los
 
 def test_the_last_two_checkpoints_are_kept_so_that_one_can_be_broken(overrides: Overrides) -> None:
     config = compose("train", overrides=overrides(*SHORT, "recipe.steps=6"))
-    folder = run_folder(config, pack_of(config).digest)
-    set_up(folder, config, identity_keys(config, pack_of(config).digest))
-    module = FaceModule(build_network(config), plain(config.recipe), 0)
+    folder = folder_of(config)
+    set_up(folder, config, identity_keys(resolve_run(config), pack_of(resolve_run(config).data).digest))
+    module = FaceModule(build_network(resolve_run(config)), resolve_run(config).recipe.model_dump(), 0)
     with quiet_lightning():
-        _train(config, module, faces_of(config, pack_of(config)), folder, None, Timer())
+        _train(resolve_run(config), module, data_of(resolve_run(config), faces_in(config)), folder, None, Timer())
     assert sorted(file.name for file in folder.checkpoints.glob("step=*")) == ["step=4.ckpt", "step=6.ckpt"]
 
 

@@ -15,7 +15,7 @@ from agegender.errors import UserError
 from agegender.training.transfer.policy import blocks_of, freeze, rates_of
 from agegender.training.transfer.weights import load_into, read_weights, renamed
 
-TRUNKS = {
+BACKBONES = {
     "lmtcnn_1_1": 4,
     "mobilenet_v1": 14,
     "levi_hassner_bn": 4,
@@ -82,7 +82,7 @@ def test_what_is_no_state_dict_is_refused(tmp_path: Path) -> None:
         read_weights(tmp_path / "list.pt")
 
 
-def test_trunk_and_heads_of_the_same_task_are_loaded(trained: dict[str, Tensor]) -> None:
+def test_backbone_and_heads_of_the_same_task_are_loaded(trained: dict[str, Tensor]) -> None:
     network = create_model("lmtcnn_1_1", ("age", "age_decades"))
     before = network.heads["age_decades"].weight.clone()
     loaded = load_into(network, trained, "w")
@@ -119,7 +119,7 @@ def test_names_of_other_formats_are_mapped_by_their_longest_prefix() -> None:
         renamed(given, {"conv1_1.": "x.", "conv1.": "x."})
 
 
-@pytest.mark.parametrize(("name", "count"), TRUNKS.items())
+@pytest.mark.parametrize(("name", "count"), BACKBONES.items())
 def test_blocks_of_several_networks(name: str, count: int) -> None:
     with torch.device("meta"):
         backbone = create_model(name).backbone

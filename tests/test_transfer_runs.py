@@ -3,17 +3,17 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 import pytest
-from agegender.training.splits import faces_of
 from hydra import compose
 from safetensors.torch import load_file, save_file
 
 from agegender.commands.train import train
 from agegender.config.jobs import Job, list_jobs
-from agegender.config.settings import check, identity_keys, pack_of, run_folder
+from agegender.config.run import resolve_run
 from agegender.data.splits import keep_half, split, thin_training
 from agegender.errors import UserError
 from agegender.report.figures import draw_figures
@@ -21,9 +21,11 @@ from agegender.report.records import load_records
 from agegender.report.table import build_table
 from agegender.runs.folder import RunFolder
 from agegender.runs.predictions import read_predictions
+from agegender.spec import Transfer
 from agegender.training.fit import build_network
+from agegender.training.identity import identity_keys
 from finished_runs import finish, job
-from short_runs import SHORT, run
+from short_runs import SHORT, faces_in, folder_of, run
 
 Overrides = Callable[..., list[str]]
 pytestmark = pytest.mark.usefixtures("hydra")
@@ -39,7 +41,7 @@ def from_weights(overrides: Overrides, weights: object, *more: str) -> list[str]
     return overrides(*SHORT, f"transfer.weights='{weights}'", "half=1", *more)
 
 
-def test_a_frozen_trunk_ends_as_it_began_and_the_folder_tells(
+def test_a_frozen_backbone_ends_as_it_began_and_the_folder_tells(
     overrides: Overrides, pretrained: RunFolder, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", logger="agegender")
@@ -64,8 +66,8 @@ def test_an_svm_on_features_is_a_run_like_any_other(overrides: Overrides, pretra
 
     words = from_weights(overrides, pretrained.path, "transfer=svm", "transfer.C=[0.01]")
     config, folder = run(words)
-    faces = faces_of(config, pack_of(config))
-    network = build_network(config)
+    faces = faces_in(config)
+    network = build_network(resolve_run(config))
     network.load_state_dict(load_file(folder.weights))
     x = {part: features(network, faces[part]) for part in ("train", "test")}
     predictions, metrics = read_predictions(folder.predictions), folder.read("metrics")
@@ -102,7 +104,7 @@ def test_the_weights_and_not_their_place_are_in_the_identity(
 
     def name(weights: object, *more: str) -> str:
         config = compose("train", overrides=from_weights(overrides, weights, "transfer=whole", *more))
-        return run_folder(config, pack_of(config).digest).identity
+        return folder_of(config).identity
 
     same = name(pretrained.path)
     assert name(tmp_path / "copy.safetensors") == same == name(pretrained.path.parent / "lmtcnn_1_1_age-*")
@@ -114,11 +116,11 @@ def test_the_weights_and_not_their_place_are_in_the_identity(
 
 def test_runs_from_scratch_keep_their_identity(overrides: Overrides) -> None:
     config = compose("train", overrides=overrides(*SHORT))
-    keys = identity_keys(config, "digest")
+    keys = identity_keys(resolve_run(config), "digest")
     assert list(keys) == [
         "data", "protocol", "validation", "system", "recipe", "mode", "evaluation", "precision", "seed", "fold",
     ]  # fmt: skip
-    half = identity_keys(compose("train", overrides=overrides(*SHORT, "half=0")), "digest")
+    half = identity_keys(resolve_run(compose("train", overrides=overrides(*SHORT, "half=0"))), "digest")
     assert half["half"] == 0
 
 
@@ -137,7 +139,7 @@ def test_runs_from_scratch_keep_their_identity(overrides: Overrides) -> None:
 )
 def test_what_no_run_can_start_from_is_refused(words: list[str], sentence: str, overrides: Overrides) -> None:
     with pytest.raises(UserError, match=sentence.replace("[", r"\[")):
-        check(compose("train", overrides=overrides(*words)))
+        resolve_run(compose("train", overrides=overrides(*words)))
 
 
 def test_a_pattern_means_exactly_one_finished_run_of_this_fold(overrides: Overrides, pretrained: RunFolder) -> None:
@@ -169,7 +171,7 @@ def test_what_the_pretraining_of_the_pretraining_saw_counts_too(overrides: Overr
 
 def splits(overrides: Overrides, *words: str) -> dict[str, pd.DataFrame]:
     config = compose("train", overrides=overrides(*SHORT, *words))
-    return {part: faces.table for part, faces in faces_of(config, pack_of(config)).items()}
+    return {part: faces.table for part, faces in faces_in(config).items()}
 
 
 def test_halves_are_disjoint_and_leave_the_test_fold(overrides: Overrides) -> None:
@@ -231,7 +233,7 @@ def test_a_table_has_a_row_for_each_start_and_share_and_draws_them(overrides: Ov
     swept = {"transfer": "none,svm", "half": "1", "training_share": "0.3,1"}
     jobs = list_jobs(words, swept)
     for each in jobs:
-        train(each.config)
+        train(compose("train", overrides=list(each.overrides)))
     table = build_table(load_records(jobs), (), {})
     assert [row.title for row in table.rows] == [
         "LMTCNN-1-1, training share 0.3", "LMTCNN-1-1",
@@ -254,24 +256,25 @@ def test_a_table_has_a_row_for_each_start_and_share_and_draws_them(overrides: Ov
 def test_rows_are_compared_with_scratch_on_as_many_faces_and_may_start_from_the_weights_of_their_fold(
     tmp_path: Path,
 ) -> None:
-    def one(fold: int, variant: str, wrong: list[int], **keys: str) -> Job:
-        share = 0.2 if "0.2" in variant else 1.0
-        given = {"transfer": keys} if keys else {}
-        made = replace(job(tmp_path, "tiny", ("age",), fold, variant=variant), training_share=share, curve="Tiny")
-        return finish(replace(made, keys=given | ({"weights": f"sha{fold}"} if keys else {})), wrong=wrong)
+    def one(fold: int, share: float, wrong: list[int], policy: Literal["none", "whole"] = "none") -> Job:
+        scratch = job(tmp_path, "tiny", ("age",), fold)
+        run = scratch.run.model_copy(update={"training_share": share, "transfer": Transfer(name=policy)})
+        keys = {} if policy == "none" else {"transfer": {"name": policy}, "weights": f"sha{fold}"}
+        folder = RunFolder(tmp_path / f"tiny-f{fold}-{policy}-{share}")
+        return finish(replace(scratch, run=run, keys=keys, folder=folder), wrong=wrong)
 
     jobs = [
-        *(one(fold, "0.2", [1, 2, 3, 4]) for fold in (0, 1)),
-        *(one(fold, "", [1, 2]) for fold in (0, 1)),
-        *(one(fold, "whole_0.2", [1], name="whole") for fold in (0, 1)),
-        *(one(fold, "whole", [1], name="whole") for fold in (0, 1)),
+        *(one(fold, 0.2, [1, 2, 3, 4]) for fold in (0, 1)),
+        *(one(fold, 1.0, [1, 2]) for fold in (0, 1)),
+        *(one(fold, 0.2, [1], "whole") for fold in (0, 1)),
+        *(one(fold, 1.0, [1], "whole") for fold in (0, 1)),
     ]
     table = build_table(load_records(jobs), (), {}, reference="tiny")
     scratch_few, scratch, whole_few, whole = table.rows
     assert not scratch.differences and not scratch_few.differences
     assert whole_few.differences["age_exact"].mean == pytest.approx(3 / 16)
     assert whole.differences["age_exact"].mean == pytest.approx(1 / 16)
-    assert table.reference_title == "Tiny, on as many training faces"
+    assert table.reference_title == "TINY, from scratch, on as many training faces"
     mixed = replace(jobs[-1], keys={"transfer": {"name": "svm"}, "weights": "sha1"})
     with pytest.raises(UserError, match="different transfer must not share the row"):
         build_table(load_records([*jobs[:-1], mixed]), (), {})

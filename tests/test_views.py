@@ -1,12 +1,20 @@
-"""Looks against torchvision's own crops, and against the positions of Caffe's oversampling."""
+"""Test-time views against torchvision's own crops, and against the positions of Caffe's oversampling."""
+
+import json
+from pathlib import Path
 
 import pytest
 import torch
 from torchvision.transforms import functional
 
 from agegender.data.transforms.augmentations import resize
-from agegender.data.transforms.views import VIEWS, get_views
+from agegender.data.transforms.preprocessing import STANDARDIZE
+from agegender.data.transforms.views import VIEWS, Views, get_views
 from agegender.errors import UserError
+from agegender.export.metadata import describe
+from agegender.models.network import create_model
+from agegender.modes import get_evaluation
+from agegender.prediction.trained import Trained
 
 
 @pytest.fixture
@@ -36,7 +44,34 @@ def test_flip_is_the_whole_face_and_its_mirror_image(faces: torch.Tensor) -> Non
     assert torch.equal(mirrored(faces, 20), resize(faces, 20).flip(-1))
 
 
-def test_an_unknown_look_is_refused() -> None:
-    with pytest.raises(UserError, match=r"views=squint is unknown: choose from resize, centre_crop, ten_crop, flip"):
+def test_unknown_views_are_refused() -> None:
+    with pytest.raises(UserError, match="views=squint: there is no such set of views, choose from resize, centre_crop"):
         get_views("squint")
     assert list(VIEWS) == ["resize", "centre_crop", "ten_crop", "flip"]
+
+
+def test_views_of_ones_own_are_evaluated_and_described_in_exported_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "glances.py").write_text(
+        "from agegender.data.transforms.views import VIEWS, Views\n"
+        "TWICE = Views(VIEWS['resize'].each * 2, 'the whole face, twice')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    assert get_views("glances:TWICE") == get_views("resize") * 2
+    monkeypatch.setitem(VIEWS, "centre_twice", Views(get_views("centre_crop") * 2, "the central square, twice"))
+    network = create_model("tiny_age", ("age_years",), "sound")
+    for views, said in (("glances:TWICE", "the whole face, twice"), ("centre_twice", "the central square, twice")):
+        trained = Trained(
+            identity="tiny",
+            data="utkface",
+            network=network,
+            evaluation=get_evaluation("sound", {"views": views}),
+            stored_size=256,
+            input_size=224,
+            preprocessing=STANDARDIZE,
+            precision="32-true",
+            seed=0,
+        )
+        told = json.loads(describe(trained, "running statistics", free_batch=True)["preprocessing"])
+        assert told["views"] == f"{views}: {said}"

@@ -14,9 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from agegender.runs.config import write_run
 from agegender.runs.folder import RunFolder, identity
 from agegender.tracking.sweeps import send_sweep, sweep_folder, write_sweep
 from agegender.tracking.target import Target
+from made_runs import made_run
 
 mlflow = pytest.importorskip("mlflow")
 
@@ -58,16 +60,8 @@ def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
 
 def make_run(runs: Path, fold: int = 0, lines: int = 3) -> RunFolder:
     """A run under way: everything that stands in its folder before the end."""
-    keys = {
-        "data": "d" * 64,
-        "protocol": {"name": "lmtcnn_joint", "version": 1},
-        "system": {"name": "lmtcnn_2_1", "heads": {"age": {"lr": 0.01}}},
-        "recipe": {"name": "quick", "steps": 300, "augment": ["flip", "crop"]},
-        "mode": "sound",
-        "precision": "32-true",
-        "seed": 7,
-        "fold": fold,
-    }
+    run = made_run(data="generated", protocol="lmtcnn_joint", source=Path("/faces of mine"), seed=7, fold=fold)
+    keys = run.identity_keys("d" * 64)
     folder = RunFolder(runs / identity("lmtcnn_2_1", keys))
     folder.write("identity", {"identity": folder.identity, "keys": keys})
     folder.write(
@@ -80,9 +74,7 @@ def make_run(runs: Path, fold: int = 0, lines: int = 3) -> RunFolder:
             "started": "2023-11-14T22:13:20+00:00",
         },
     )
-    data = {"name": "generated", "title": "drawn faces", "source": "/faces of mine", "pack": "packs/x", "size": 256}
-    data |= {"settings": {}, "allow_missing": False}
-    folder.write_text("config.yaml", json.dumps({**keys, "data": data, "paths": {"data": "data"}}))
+    write_run(folder, run)
     folder.log.write_text("epoch 0\n")
     add_history(folder, 0, lines)
     return folder

@@ -8,23 +8,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    __version__: str
     from agegender import metrics as metrics
     from agegender.data.manifest import read_manifest as read_manifest
+    from agegender.models import list_models as list_models
     from agegender.models.network import create_model as create_model
-    from agegender.models.network import list_models as list_models
 
+__version__ = "0.1.0"
 _HOMES = {
     "create_model": "agegender.models.network",
-    "list_models": "agegender.models.network",
+    "list_models": "agegender.models",
     "read_manifest": "agegender.data.manifest",
 }
 __all__ = ["create_model", "list_models", "metrics", "read_manifest"]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        return import_module("importlib.metadata").version("agegender-bench")
     if name == "metrics":
         return import_module("agegender.metrics")
     if name in _HOMES:

@@ -1,4 +1,4 @@
-"""The command line: `agegender VERB ...`, each command a Hydra application that is imported only when it is called."""
+"""The command line: `agegender COMMAND ...`, each command a Hydra application, imported when it is called."""
 
 import io
 import os
@@ -27,7 +27,8 @@ SWEEP = {"-m", "--multirun"}
 
 HELP = """Benchmark small networks that read age and gender from a face.
 
-usage: agegender VERB [key=value ...]
+usage: agegender COMMAND [key=value ...]
+       agegender --version
 
 {commands}
 
@@ -37,7 +38,7 @@ A sweep, start to end:
   agegender report experiment=lmtcnn data=utkface
   mlflow ui --backend-store-uri sqlite:///runs/mlflow.db
 
-`agegender VERB --help` lists what a command can be told; `--cfg job` shows its configuration.
+`agegender COMMAND --help` lists its settings; `--cfg job` shows its configuration.
 Predictions are of annotated gender and annotated age group: guesses at labels, for research, not facts about a person.
 """
 
@@ -79,23 +80,35 @@ def main() -> None:
 
 def run(command: str, overrides: Sequence[str]) -> None:
     """Start a command's Hydra application with the overrides of the command line."""
+    # Here, because the list of commands is shown without Hydra.
+    import logging
+
+    import hydra
     from hydra.errors import HydraException
+    from omegaconf import DictConfig
     from omegaconf.errors import OmegaConfBaseException
+
+    from agegender.commands.sweep import shown_when_stopped
+    from agegender.config.overrides import gathered, read_overrides
+    from agegender.config.settings import config_folder
+
+    def task(config: DictConfig) -> None:
+        # Here, because Hydra answers --help and --cfg without what the command computes with.
+        import_module(f"agegender.commands.{command}").main(config)
 
     if command == "train":  # read when torch is loaded: spinning threads slow others
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    module = import_module(f"agegender.commands.{command}")
+    # Hydra logs what `--info` shows, and logging prints a traceback where what reads it stops early, as `head` does.
+    logging.raiseExceptions = not any(each.startswith(("--info", "-i")) for each in overrides)
     try:
-        from agegender.config.overrides import gathered, read_overrides
-
         overrides = read_overrides(overrides)
         if command in ONE_JOB:  # which is no multirun, so it needs no -m, and one that was given changes nothing
             overrides = [word for word in overrides if word not in SWEEP]
         if command in ONE_JOB or (command == "train" and not SWEEP.isdisjoint(overrides)):
             overrides = gathered(overrides)
         sys.argv[1:] = overrides
-        with disk_explained():
-            module.main()
+        with disk_explained(), shown_when_stopped():
+            hydra.main(version_base="1.3", config_path=config_folder(), config_name=command)(task)()
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(one_sentence(error)) from None
 

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from agegender.errors import UserError
 
+NO_LABEL = -1.0  # stands for the missing label of a face; it adds nothing to a loss
+ANNOTATED = "annotated"  # as `sigma` of a head: each face's own, from the data set
+
 
 @dataclass(frozen=True)
 class Task:

@@ -4,63 +4,49 @@ import os
 from collections.abc import Collection
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import hydra
+import pandas as pd
 from omegaconf import DictConfig
 from rich.console import Console
 
-from agegender.config.kinds import check_values
-from agegender.config.settings import config_folder, plain
-from agegender.errors import UserError, exit_on_user_error
+from agegender.config.settings import Generate, PrepareSettings, settings_of
+from agegender.data.build import build_pack
+from agegender.data.manifest import read_rows
+from agegender.datasets.generated import generate, is_generated
+from agegender.datasets.outside import noted
+from agegender.datasets.protocols import apply_protocol, fitting
+from agegender.errors import UserError
 
-if TYPE_CHECKING:
-    import pandas as pd
 
-
-@hydra.main(version_base="1.3", config_path=config_folder(), config_name="prepare")
 def main(config: DictConfig) -> None:
     """Build the manifest and the pack of a data set and say what was kept and dropped."""
-    with exit_on_user_error():
-        prepare(config)
-
-
-def prepare(config: DictConfig) -> None:
-    """Read, check and decode."""
-    check_values(config)
-    from agegender.data.build import build_pack
-    from agegender.data.manifest import read_rows
-    from agegender.datasets.outside import noted
-    from agegender.datasets.protocols import apply_protocol, fitting
-
-    data = plain(config.data)
-    if data["source"] is None and "generate" in data:
-        data["source"] = draw(**data["generate"])
-    if data["source"] is None:
-        raise UserError(f"data.source is not set: say where {data['title']} is, data.source=/path/to/it")
-    source = Path(data["source"])
+    settings = settings_of(PrepareSettings, config)
+    data = settings.data
+    source = draw(data.generate) if data.source is None and data.generate else data.source
+    if source is None:
+        raise UserError(f"data.source is not set: say where {data.title} is, data.source=/path/to/it")
     console = Console(stderr=True)
     say = partial(console.print, highlight=False, markup=False, soft_wrap=True)
-    with console.status(f"reading {data['title']}"), noted() as label_files:
-        rows, dropped = read_rows(data["name"], source, **data["settings"])
+    with console.status(f"reading {data.title}"), noted() as label_files:
+        rows, dropped = read_rows(data.name, source, **data.settings)
     say(taken(rows["image"], source, label_files))
     for reason, names in dropped.items():
         say(f"dropped {len(names):,} faces: {reason}, such as {names[0]}")
     if "repaired" in rows and rows["repaired"].notna().any():
         label, row = rows.dropna(subset="repaired")[["repaired", "row"]].iloc[0]
         say(f"repaired {rows['repaired'].count():,} labels, such as '{label}' in {row}")
-    for name in fitting(rows, data["name"]):  # published counts must hold before hours of decoding
-        apply_protocol(rows, name, data["name"])
+    for name in fitting(rows, data.name):  # published counts must hold before hours of decoding
+        apply_protocol(rows, name, data.name)
     summary = build_pack(
-        Path(data["pack"]),
+        data.pack,
         source,
         rows,
-        dataset=data["name"],
-        size=data["size"],
-        settings=data["settings"],
-        allow_missing=data["allow_missing"],
+        dataset=data.name,
+        size=data.size,
+        settings=data.settings,
+        allow_missing=data.allow_missing,
         label_files=label_files,
-        workers=config.workers,
+        workers=settings.workers,
     )
     console.print(summary)
 
@@ -73,10 +59,9 @@ def taken(images: "pd.Series[str]", source: Path, label_files: Collection[str]) 
     return f"{len(images):,} faces in {source / folder}{labels}{others}"
 
 
-def draw(root: str, **arguments: int) -> str:
+def draw(how: Generate) -> Path:
     """Draw the generated faces, unless the very same ones are there, and return where they are."""
-    from agegender.datasets.generated import generate, is_generated
-
-    if not is_generated(Path(root), **arguments):
-        generate(Path(root), **arguments)  # type: ignore[arg-type]
-    return root
+    arguments = {"faces": how.faces, "users": how.users, "size": how.size, "seed": how.seed}
+    if not is_generated(how.root, **arguments):
+        generate(how.root, faces=how.faces, users=how.users, size=how.size, seed=how.seed)
+    return how.root

@@ -6,48 +6,36 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
 
-import hydra
+import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from agegender.config.settings import check, config_folder, identity_keys, run_folder
-from agegender.errors import UserError, disk_explained, exit_on_user_error
+from agegender.config.run import resolve_run
+from agegender.config.settings import TrainSettings, settings_of
+from agegender.data.pack import OLDER, Pack
+from agegender.errors import UserError, disk_explained
 from agegender.runs.folder import RunFolder
-
-if TYPE_CHECKING:
-    from agegender.data.pack import Pack
+from agegender.spec import Run
+from agegender.tracking.server import check_server
+from agegender.tracking.sync import follow
+from agegender.training.device import check_device, gpu_claimed, resolve_trainer, runs_at_once, set_process
+from agegender.training.faces import pack_of
+from agegender.training.fit import fit
+from agegender.training.identity import identity_keys, run_folder
+from agegender.training.setup import set_up
 
 log = logging.getLogger(__name__)
 
 
-def main() -> None:
-    """Train what the command line describes; a sweep that is stopped is not left as running in MLflow."""
-    from agegender.commands.sweep import shown_when_stopped
-
-    try:
-        with shown_when_stopped():
-            job()
-    except Exception as error:
-        if not type(error).__module__.startswith("submitit."):  # an extra, which need not be installed
-            raise
-        raise UserError(
-            f"a job of the sweep did not end ({type(error).__name__}; see hydra.launcher.submitit_folder): the jobs "
-            "that were started go on without this command; afterwards run it again, for what is missing"
-        ) from error
-
-
-@hydra.main(version_base="1.3", config_path=config_folder(), config_name="train")
-def job(config: DictConfig) -> None:
+def main(config: DictConfig) -> None:
     """Train what the configuration describes, unless its run folder is done."""
     sweeping = HydraConfig.get().mode == RunMode.MULTIRUN
+    if not sweeping and HydraConfig.get().runtime.choices.get("experiment"):
+        raise UserError("an experiment is a sweep: add -m, or leave it out and say system=... fold=...")
     try:
-        with exit_on_user_error(active=not sweeping):
-            if not sweeping and HydraConfig.get().runtime.choices.get("experiment"):
-                raise UserError("an experiment is a sweep: add -m, or leave it out and say system=... fold=...")
-            train(config, sweeping)
+        train(config, sweeping)
     except Exception as error:
         # In a sweep the error is in the run folder and in the summary at the end; the other jobs go on.
         if not sweeping:
@@ -61,51 +49,41 @@ def train(config: DictConfig, sweeping: bool = False) -> None:
     The tracking server is asked before any work is done; in a sweep that was done once for all jobs, and a server that
     goes away later fails none of them.
     """
-    from agegender.config.settings import pack_of
-    from agegender.data.pack import OLDER
-    from agegender.tracking.server import check_server
-    from agegender.tracking.sync import follow
-    from agegender.training.device import check_device, gpu_claimed, resolve_trainer, runs_at_once, set_process
-    from agegender.training.setup import set_up, tracking_target
-
-    check(config)
-    check_device(config)
-    pack = pack_of(config)
-    folder = run_folder(config, pack.digest)
+    run, settings = resolve_run(config), settings_of(TrainSettings, config)
+    check_device(run.trainer)
+    pack = pack_of(run.data)
+    folder = run_folder(run, pack.digest, settings.paths.runs)
     if folder.state == "done":
         folder.tidy()
         log.info("%s is done: %s", folder.identity, folder.path)
         return
-    target = tracking_target(config)
-    if target and not sweeping:
-        check_server(target)
+    if settings.target and not sweeping:
+        check_server(settings.target)
     at_once = runs_at_once(HydraConfig.get().launcher) if sweeping else 1
-    with disk_explained(folder.path), folder.claimed(), logging_to(folder), gpu_claimed(config):
+    claims = gpu_claimed(run.trainer, settings.paths.runs)
+    with disk_explained(folder.path), folder.claimed(), logging_to(folder), claims as trainer:
         if folder.state == "done":
             log.info("%s is done: another process has just finished it", folder.identity)
             return
-        resolve_trainer(config, pack.images.nbytes * config.protocol.get("fraction", 1.0), at_once=at_once)
-        set_process(config)
+        trainer = resolve_trainer(trainer, pack.images.nbytes * run.protocol.fraction, at_once=at_once)
+        run = run.model_copy(update={"trainer": trainer})
+        set_process(trainer.threads, run.precision)
         log.info("%s: started", folder.identity)
         if "label_files" not in pack.info:
-            log.warning("the pack %s was %s: `agegender prepare` makes it again", config.data.pack, OLDER)
-        set_up(folder, config, identity_keys(config, pack.digest))
-        if target is None:
-            fit_or_record(config, pack, folder, None)
+            log.warning("the pack %s was %s: `agegender prepare` makes it again", run.data.pack, OLDER)
+        set_up(folder, run, identity_keys(run, pack.digest))
+        if settings.target is None:
+            fit_or_record(run, pack, folder, None)
         else:
-            with follow(target, folder, system_metrics=config.tracking.system_metrics) as sync:
-                fit_or_record(config, pack, folder, sync)
+            with follow(settings.target, folder, system_metrics=settings.tracking.system_metrics) as sync:
+                fit_or_record(run, pack, folder, sync)
 
 
-def fit_or_record(config: DictConfig, pack: "Pack", folder: RunFolder, sync: Callable[[], None] | None) -> None:
+def fit_or_record(run: Run, pack: Pack, folder: RunFolder, sync: Callable[[], None] | None) -> None:
     """Train; an error is recorded in failed.json and raised again."""
-    import torch
-
-    from agegender.training.fit import fit
-
     try:
         with disk_explained(folder.path):
-            fit(config, pack, folder, sync)
+            fit(run, pack, folder, sync)
     except Exception as error:
         sentence = " ".join(str(error).split()) or type(error).__name__
         try:

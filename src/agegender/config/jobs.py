@@ -1,11 +1,7 @@
 """The jobs of an experiment: one function, used by every command."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from hydra import compose
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -17,39 +13,17 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from agegender.config.settings import check, differences, identity_keys, pack_of, run_folder, tasks_of
+from agegender.config.run import resolve_run
+from agegender.config.settings import TrainSettings, settings_of
+from agegender.data.pack import Pack
 from agegender.errors import UserError, one_sentence
-
-if TYPE_CHECKING:
-    from agegender.data.pack import Pack
+from agegender.runs.folder import RunFolder, identity
+from agegender.runs.job import Job
+from agegender.training.faces import pack_of
+from agegender.training.identity import identity_keys
 
 # A protocol reads one kind of data, so choosing other data on the command line lets go of the experiment's protocol.
 FOLLOWS = {"data": ("protocol",)}
-
-
-@dataclass(frozen=True)
-class Job:
-    """One run of a table: what it is, and the folder it has or would have.
-
-    `curve` is the title of all rows that differ in the share of the training faces only.
-    """
-
-    system: str
-    title: str
-    tasks: tuple[str, ...]
-    fold: int
-    seed: int
-    mode: str
-    variant: str
-    protocol: str
-    dataset: str
-    identity: str
-    run: Path
-    keys: Mapping[str, Any]
-    overrides: tuple[str, ...]
-    config: DictConfig
-    curve: str = ""
-    training_share: float = 1.0
 
 
 def narrowed(overrides: Sequence[str], params: Mapping[str, str] | None) -> dict[str, str]:
@@ -110,13 +84,11 @@ def _check_sweep(override: Override, loader: ConfigLoader | None) -> None:
 
 
 def composed(command: str, overrides: Sequence[str]) -> DictConfig:
-    """Compose and check the configuration of one job of a command; UserError for what no run can have."""
+    """Compose the configuration of one job of a command; UserError for what cannot be composed."""
     try:
-        config = compose(command, overrides=list(overrides))
-        check(config)
+        return compose(command, overrides=list(overrides))
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(one_sentence(error)) from None
-    return config
 
 
 def list_jobs(overrides: Sequence[str], params: Mapping[str, str] | None) -> list[Job]:
@@ -124,44 +96,13 @@ def list_jobs(overrides: Sequence[str], params: Mapping[str, str] | None) -> lis
 
     UserError for values no run can have and for a pack that is missing or stale.
     """
-    packs: dict[str, Pack] = {}
+    packs: dict[Path, Pack] = {}
     jobs = []
     for job in expand(overrides, params):
         config = composed("train", job)
-        if config.data.pack not in packs:
-            packs[config.data.pack] = pack_of(config)
-        jobs.append(_job(config, packs[config.data.pack].digest, tuple(job)))
+        run, runs = resolve_run(config), settings_of(TrainSettings, config).paths.runs
+        if run.data.pack not in packs:
+            packs[run.data.pack] = pack_of(run.data)
+        keys = identity_keys(run, packs[run.data.pack].digest)
+        jobs.append(Job(run, keys, RunFolder(runs / identity(run.system.name, keys)), tuple(job)))
     return jobs
-
-
-def _job(config: DictConfig, data_digest: str, overrides: tuple[str, ...]) -> Job:
-    folder = run_folder(config, data_digest)
-    apart = differences(config)
-    return Job(
-        system=config.system.name,
-        title=_title(config, apart),
-        tasks=tuple(tasks_of(config)),
-        fold=config.fold,
-        seed=config.seed,
-        mode=config.mode,
-        variant="_".join(apart.values()),
-        protocol=config.protocol.name,
-        dataset=" tested on ".join(filter(None, [config.data.name, config.data.get("test")])),
-        identity=folder.identity,
-        run=folder.path,
-        keys=identity_keys(config, data_digest),
-        overrides=overrides,
-        config=config,
-        curve=_title(config, _but_for_share(apart)),
-        training_share=config.training_share,
-    )
-
-
-def _but_for_share(apart: Mapping[str, str]) -> dict[str, str]:
-    """What rows of one learning curve have in common; where it says nothing of a start, that is from scratch."""
-    common = {name: value for name, value in apart.items() if name != "training_share"}
-    return common if "transfer" in common else {"from": "scratch", **common}
-
-
-def _title(config: DictConfig, apart: Mapping[str, str]) -> str:
-    return ", ".join([config.system.title, *(f"{name.replace('_', ' ')} {value}" for name, value in apart.items())])

@@ -8,8 +8,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Glob, Override, Quote, QuotedString
 from hydra.errors import HydraException
 
-from agegender.config.kinds import kind_of
-from agegender.config.settings import config_folder
+from agegender.config.settings import config_folder, is_text
 from agegender.errors import UserError
 
 TAKE_A_VALUE = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp", "--package", "-p")
@@ -69,8 +68,7 @@ def _read(word: str) -> str:
     if override.is_sweep_override() and override.key_or_group in SECRET:
         key = override.key_or_group
         raise UserError(f"{key} names several values: all runs go to one server, so quote it, '{key}=\"...\"'")
-    kind = kind_of(override.key_or_group)
-    if kind is not None and kind.text and isinstance(override.value(), bool | int | float | list | dict):
+    if is_text(override.key_or_group) and isinstance(override.value(), bool | int | float | list | dict):
         typed = QuotedString(word.split("=", 1)[1], Quote.single)
         return f"{override.get_key_element()}={typed.with_quotes()}"
     return word

@@ -1,24 +1,155 @@
-"""Where the configuration stands, and what it means for one run: checks, identity, the pack it reads."""
+"""The settings of each command beside those of a run, and how Hydra's configuration becomes plain values."""
 
-import shlex
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from omegaconf import DictConfig, OmegaConf
+from pydantic import BaseModel, Field
 
-from agegender.config.kinds import check_values
-from agegender.errors import UserError, one_sentence
-from agegender.modes import Evaluation, get_evaluation, get_mode
-from agegender.runs.folder import RunFolder, identity
-from agegender.training.transfer.source import find_sources, policy_of
+from agegender.spec import Count, Data, Index, NotNegative, Run, Spec, Text
+from agegender.tracking.target import Target, find_target
 
-if TYPE_CHECKING:
-    from agegender.data.pack import Pack
-    from agegender.data.transforms.augmentations import Augmentation
-    from agegender.data.transforms.preprocessing import Preprocessing
+Folder = Annotated[Path, Field(strict=False)]
+S = TypeVar("S", bound=Spec)
 
-# tf32: float32 with the convolutions of a GPU in TF32, torch's own default; 32-true means float32 throughout.
-PRECISIONS = ("32-true", "tf32", "bf16-mixed")
+
+class Paths(Spec):
+    """The folders that commands write into."""
+
+    data: Folder
+    runs: Folder
+    reports: Folder
+    costs: Folder
+
+
+class Tracking(Spec):
+    """Where runs are tracked; `system_metrics`: the machine's load beside the curves."""
+
+    name: Literal["mlflow", "none"]
+    uri: Text | None
+    experiment: Text
+    system_metrics: bool
+
+
+class Generate(Spec):
+    """The set of drawn faces that `prepare` makes where no source is given."""
+
+    root: Folder
+    faces: Count
+    users: Count
+    size: Count
+    seed: Index
+
+
+class DataToPrepare(Data):
+    """A data set, and the drawn one also as what is drawn."""
+
+    generate: Generate | None = None
+
+
+class Runtime(Spec):
+    """How a network is run for a measurement."""
+
+    name: Text
+    precision: Text
+    threads: Count | Literal["all"]
+    batch_size: Count
+
+
+class Table(Spec):
+    """What an experiment says of its table: its title, the system that rows are compared with, published numbers."""
+
+    title: Text | None = None
+    reference: str = ""
+    published: list[Any] | None = None
+
+
+class PrepareSettings(Spec):  # noqa: D101
+    paths: Paths
+    data: DataToPrepare
+    workers: Count | None
+
+
+class TrainSettings(Spec):
+    """What `train` is told beside the run itself."""
+
+    paths: Paths
+    tracking: Tracking
+
+    @property
+    def target(self) -> Target | None:
+        """Where runs are tracked; None with tracking=none, where MLflow need not be installed."""
+        if self.tracking.name == "none":
+            return None
+        return find_target(self.tracking.uri, self.tracking.experiment, self.paths.runs)
+
+
+class CostSettings(TrainSettings):
+    """What `cost` is told beside the systems; `calls` of each are timed."""
+
+    runtime: Runtime
+    calls: Count
+    calibration_faces: Count
+    progress: bool
+
+
+class ReportSettings(Spec):  # noqa: D101
+    paths: Paths
+    folder: Folder | None
+    table: Table = Table()
+
+
+class ExportSettings(Spec):  # noqa: D101
+    paths: Paths
+    run: Text | None
+    format: Text
+    precision: Text
+    statistics: Text | None
+    folder: Folder
+
+
+class PredictSettings(Spec):  # noqa: D101
+    paths: Paths
+    run: Text | None
+    images: Text | None
+    format: Literal["table", "csv", "json"]
+    output: Folder | None
+    faces: bool
+    folder: Folder
+
+
+class TrackSettings(TrainSettings):  # noqa: D101
+    runs: Text | None
+
+
+class TestChoice(Spec):
+    """Another data set whose faces are tested, by name, and how it is read."""
+
+    __test__ = False  # no class of tests
+    test: Text | None = None
+    test_protocol: Text | None = None
+
+
+class Official(Spec):
+    """What a system's authors trained it with, for recipes to read."""
+
+    official_learning_rate: NotNegative | None = None
+    official_weight_decay: NotNegative | None = None
+
+
+class _Composed(Spec):
+    """Settings that become others while a run is made."""
+
+    pretrained: Text | None
+    data: TestChoice
+
+
+COMMANDS = (
+    *(PrepareSettings, CostSettings, ReportSettings, ExportSettings, PredictSettings, TrackSettings),
+    *(Run, _Composed),
+)
 
 
 def config_folder() -> str:
@@ -33,203 +164,39 @@ def plain(node: DictConfig) -> dict[str, Any]:
     return content
 
 
-def check(config: DictConfig) -> None:
-    """Refuse values no run can have, before anything is started; UserError names the value and what it may be."""
-    from agegender.data.splits import RULES, check_less
-    from agegender.data.transforms.views import (
-        get_views,  # these bring torch and pandas, which `--help` need not wait for
-    )
-    from agegender.datasets.protocols import get_protocol
-    from agegender.training.optimization import check_recipe
-    from agegender.training.transfer.policy import check_transfer
-
-    check_values(config)
-    if config.fold not in range(5):
-        raise UserError(f"fold={config.fold}: there are five folds, choose fold=0 to fold=4")
-    if config.fold >= get_protocol(config.protocol.name, config.data.name).folds:
-        raise UserError(f"fold={config.fold}: protocol {config.protocol.name} has one fold, choose fold=0")
-    if (other := other_test_set(config)) and config.fold >= get_protocol(other.protocol.name, other.data.name).folds:
-        raise UserError(f"fold={config.fold}: data.test={other.data.name} has one fold, choose fold=0")
-    get_views(evaluation_of(config).views)
-    check_transfer(config, tasks_of(config))
-    check_less(config.half, config.training_share)
-    check_network(config)
-    check_recipe(config.recipe)
-    preprocessing_of(config)
-    augmentation_of(config)
-    if config.validation not in RULES:
-        raise UserError(f"validation={config.validation} is unknown: choose from {', '.join(RULES)}")
-    if config.precision not in PRECISIONS:
-        raise UserError(
-            f"precision={config.precision} is not supported: choose from {', '.join(PRECISIONS)} (the squares in "
-            "local response normalisation overflow float16)"
-        )
-    if config.system.model.input_size > config.data.size:
-        raise UserError(
-            f"data.size={config.data.size} is smaller than the {config.system.model.input_size} pixels that "
-            f"{config.system.name} reads: choose data.size=256, as the papers do"
-        )
+def settings_of(kind: type[S], config: DictConfig) -> S:
+    """Read a command's own settings; UserError names the first that is wrong."""
+    return kind.read({name: _plain(config[name]) for name in kind.model_fields if name in config})
 
 
-def check_network(config: DictConfig) -> None:
-    """Refuse heads that cannot be made, and an input size that the backbone cannot read."""
-    from agegender.heads import create_head  # these bring torch, which `--help` need not wait for
-    from agegender.models.sizes import check_size
-    from agegender.tasks import get_task
-
-    for task, (name, head) in zip(tasks_of(config), plain(config.system.heads).items(), strict=True):
-        try:
-            create_head(**({"name": head} if isinstance(head, str) else head), features=1, task=get_task(task))
-        except UserError as error:
-            raise UserError(f"system.heads.{name}: {error}") from None
-    check_size(config.system.model.name, config.system.model.input_size)
+def _plain(value: Any) -> Any:
+    return plain(value) if OmegaConf.is_config(value) else value
 
 
-def evaluation_of(config: DictConfig) -> Evaluation:
-    """Return how the test faces are put before the network: as the mode says, but for what is chosen otherwise."""
-    return get_evaluation(config.mode, plain(config.evaluation))
+def is_text(name: str) -> bool:
+    """Whether a setting, by its dotted name, takes text as it is typed: a folder may be called 2019 or 1e3."""
+    return any(_reaches_text(command, name.split(".")) for command in COMMANDS)
 
 
-def preprocessing_of(config: DictConfig) -> "Preprocessing":
-    """Return how the pixels of a system's faces are prepared: standardised, where it names nothing else."""
-    from agegender.data.transforms.preprocessing import (
-        get_preprocessing,  # brings torch, which `--help` need not wait for
-    )
-
-    return get_preprocessing(plain(config.system).get("preprocessing", {"name": "standardize"}))
-
-
-def augmentation_of(config: DictConfig) -> "Augmentation":
-    """Return how a recipe varies training faces: random crops, where it names nothing else."""
-    from agegender.data.transforms.augmentations import (
-        get_augmentation,  # brings torch, which `--help` need not wait for
-    )
-
-    return get_augmentation(config.recipe.get("augmentation", "crops"))
+def _reaches_text(annotation: Any, path: list[str]) -> bool:
+    for kind in _alternatives(annotation):
+        if not path:
+            if kind in (str, Path):
+                return True
+        elif isinstance(kind, type) and issubclass(kind, BaseModel):
+            if path[0] in kind.model_fields and _reaches_text(kind.model_fields[path[0]].annotation, path[1:]):
+                return True
+        elif get_origin(kind) is Mapping and _reaches_text(get_args(kind)[1], path[1:]):
+            return True
+    return False
 
 
-def differences(config: DictConfig) -> dict[str, str]:
-    """Return what sets a run apart from the others of its system, mode, fold and seed.
-
-    That is how it is evaluated, a leak, what it started from (`transfer`) and a share of the training faces.
-    """
-    own = vars(get_mode(config.mode).evaluation)
-    found = {name: str(value) for name, value in vars(evaluation_of(config)).items() if value != own[name]}
-    if config.validation == "by_image_leaky":
-        found["validation"] = config.validation
-    if (policy := policy_of(config)) != "none":
-        found["transfer"] = f"last_{config.transfer.blocks}_blocks" if policy == "last_blocks" else policy
-    if (share := config.get("training_share", 1)) != 1:
-        found["training_share"] = f"{share:g}"
-    return found
-
-
-def tasks_of(config: DictConfig) -> list[str]:
-    """Return the tasks of a system's heads, in their order; the protocol says which label space `age` stands for."""
-    from agegender.datasets.protocols import get_protocol  # brings pandas, which `--help` need not wait for
-
-    age = get_protocol(config.protocol.name, config.data.name).age_task
-    return [age if head == "age" else head for head in config.system.heads]
-
-
-def identity_keys(config: DictConfig, data_digest: str) -> dict[str, Any]:
-    """Everything that can change the result of a run: not the device, paths, tracking, titles or the commit.
-
-    What a run starts from is in it as a checksum of the weights; None where they are not there yet. What is as it was
-    before one could choose (`half`, `training_share`, `transfer`, `data.test`) is left out, so that runs of then keep
-    their names.
-    """
-    from agegender.datasets.protocols import get_protocol  # brings pandas, which `--help` need not wait for
-
-    aside = ("title", "official_learning_rate", "official_weight_decay")
-    system = {key: value for key, value in plain(config.system).items() if key not in aside}
-    protocol = get_protocol(config.protocol.name, config.data.name)
-    usual = {"half": None, "training_share": 1}
-    further = {name: config[name] for name, value in usual.items() if config.get(name, value) != value}
-    if policy_of(config) != "none":
-        transfer = {key: value for key, value in plain(config.transfer).items() if value is not None}
-        sources = find_sources(config, data_digest)
-        further["weights"] = sources[0].sha256 if len(sources) == 1 else None
-        further["transfer"] = {key: value for key, value in transfer.items() if key != "weights"}
-    if (other := other_test_set(config)) is not None:
-        further["test"] = {"data": pack_of(other).digest, "protocol": plain(other.protocol)}
-    return {
-        "data": data_digest,
-        "protocol": plain(config.protocol) | {"version": protocol.version},
-        "validation": config.validation,
-        "system": system,
-        "recipe": plain(config.recipe),
-        "mode": config.mode,
-        "evaluation": vars(evaluation_of(config)),
-        "precision": config.precision,
-        "seed": config.seed,
-        "fold": config.fold,
-        **further,
-    }
-
-
-def run_folder(config: DictConfig, data_digest: str) -> RunFolder:
-    """The folder of the run that this configuration describes; it need not exist yet."""
-    return RunFolder(Path(config.paths.runs) / identity(config.system.name, identity_keys(config, data_digest)))
-
-
-def pack_of(config: DictConfig) -> "Pack":
-    """Open the pack a configuration reads; UserError with the command that builds it when it is missing or stale."""
-    from agegender.data.pack import open_pack  # brings pandas, which `--help` need not wait for
-
-    return open_pack(
-        Path(config.data.pack),
-        dataset=config.data.name,
-        size=config.data.size,
-        settings=dict(config.data.settings),
-        source=Path(config.data.source) if config.data.source else None,
-        remedy=prepare_command(config),
-    )
-
-
-def other_test_set(config: DictConfig) -> DictConfig | None:
-    """Return the configuration of the data set whose faces are tested, where it is another one (`data.test`).
-
-    It is read by `data.test_protocol` or its default protocol, at this one's size and fold. UserError where there is
-    none of its name.
-    """
-    from hydra import compose
-    from hydra.errors import HydraException
-
-    name = config.data.get("test")
-    if name is None:
-        return None
-    known = sorted(file.stem for file in (Path(config_folder()) / "data").glob("*.yaml"))
-    if name not in known or name == config.data.name:
-        raise UserError(f"data.test={name}: choose another data set than {config.data.name}, from {', '.join(known)}")
-    here = [f"data={name}", f"data.size={config.data.size}", f"paths.data='{config.paths.data}'", f"fold={config.fold}"]
-    protocol = [f"protocol={config.data.test_protocol}"] if config.data.get("test_protocol") else []
-    try:
-        return compose("train", overrides=[*here, *protocol])
-    except HydraException as error:
-        raise UserError(one_sentence(error)) from None
-
-
-def prepare_command(config: DictConfig) -> str:
-    """The command that builds the pack this configuration reads, to be shown when there is none or it is stale.
-
-    What the configuration leaves open is taken from the pack that is there.
-    """
-    from agegender.data.pack import recorded  # brings pandas, which `--help` need not wait for
-
-    data = plain(config.data)
-    made = recorded(Path(data["pack"]))
-    overrides = [f"data={data['name']}"]
-    if data["source"] or "generate" not in data:
-        overrides.append(f"data.source={data['source'] or made.get('source', '/path/to/it')}")
-    settings = {
-        key: made.get("settings", {}).get(key) if value is None else value for key, value in data["settings"].items()
-    }
-    overrides += [f"data.settings.{key}={value}" for key, value in settings.items() if value not in (None, "auto")]
-    if data["size"] != 256:
-        overrides.append(f"data.size={data['size']}")
-    if data["allow_missing"]:
-        overrides.append("data.allow_missing=true")
-    if config.paths.data != "data":
-        overrides.append(f"paths.data={config.paths.data}")
-    return "agegender prepare " + " ".join(map(shlex.quote, overrides))
+def _alternatives(annotation: Any) -> Iterator[Any]:
+    """The types that an annotation allows, without what is said of them."""
+    if get_origin(annotation) is Annotated:
+        yield from _alternatives(get_args(annotation)[0])
+    elif get_origin(annotation) in (Union, UnionType):
+        for each in get_args(annotation):
+            yield from _alternatives(each)
+    else:
+        yield annotation

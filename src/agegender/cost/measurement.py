@@ -13,11 +13,12 @@ from math import isclose
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from agegender.cost.latency import Calls, Latency, summarize
 from agegender.errors import Damaged
 from agegender.files import Shape, parse, write_whole
 from agegender.runs.environment import describe_environment
-from agegender.runtimes import RUNTIMES
 
 log = logging.getLogger(__name__)
 _SUBJECT: Shape = {
@@ -63,8 +64,9 @@ class Subject:
 
     @property
     def name(self) -> str:
-        words = [self.network, *self.tasks, self.runtime, self.precision]
-        return "-".join([*words, f"t{self.threads}", f"b{self.batch_size}", f"{self.size}px"])
+        parts = [self.network, *self.tasks, self.runtime, self.precision]
+        name = "-".join([*parts, f"t{self.threads}", f"b{self.batch_size}", f"{self.size}px"])
+        return name.replace(":", ".")  # of `package.module:object`, as not every file system takes a colon
 
 
 def stage(preprocessing: str) -> str:
@@ -74,27 +76,25 @@ def stage(preprocessing: str) -> str:
 
 @dataclass(frozen=True)
 class Measurement:
-    """A subject's folder read back. `facts` holds counts, bytes, memory, latency and environment; see `write`."""
+    """A subject's folder read back. `results` hold counts, bytes, memory, latency and environment; see `write`."""
 
     subject: Subject
     folder: Path
-    facts: Mapping[str, Any]
+    results: Mapping[str, Any]
 
     @property
     def device(self) -> str:
-        return str(self.facts["device"])
+        return str(self.results["device"])
 
     @property
     def median(self) -> float:
         """Milliseconds of a call."""
-        return float(self.facts["latency_ms"]["median"])
+        return float(self.results["latency_ms"]["median"])
 
 
 @cache
 def device(kind: str) -> str:
     """Name this machine as measurements do, its "cpu" or its "cuda" GPU: hardware and system."""
-    import torch
-
     hardware: Any = describe_environment()["hardware"]
     gpu = f", {torch.cuda.get_device_name()}" if kind == "cuda" else ""
     return f"{hardware['processor']}, {hardware['cores']} cores{gpu}, {hardware['system']}"
@@ -114,13 +114,13 @@ def folder_of(subject: Subject, where: str, costs: Path) -> Path:
     return costs / f"{subject.name}-{digest}"
 
 
-def write(folder: Path, subject: Subject, facts: Mapping[str, Any], calls: Calls) -> None:
+def write(folder: Path, subject: Subject, results: Mapping[str, Any], calls: Calls) -> None:
     """Write a measurement: every call in nanoseconds, in order, and last cost.json, which marks it as whole."""
     folder.mkdir(parents=True, exist_ok=True)
     for stale in ("cost.json", "mlflow.json"):  # of an earlier measurement, which these calls are not of
         (folder / stale).unlink(missing_ok=True)
     (folder / "calls.csv").write_text("nanoseconds\n" + "\n".join(map(str, calls)) + "\n", encoding="utf-8")
-    write_whole(folder / "cost.json", (json.dumps({"subject": vars(subject), **facts}, indent=2) + "\n").encode())
+    write_whole(folder / "cost.json", (json.dumps({"subject": vars(subject), **results}, indent=2) + "\n").encode())
 
 
 def read(folder: Path) -> Measurement | None:
@@ -132,20 +132,20 @@ def read(folder: Path) -> Measurement | None:
     if not file.exists():
         return None
     try:
-        facts = parse(file.read_bytes(), _SHAPE)
-        words = facts.pop("subject")
-        told = {name: words[name] for name in Subject.__annotations__}
-        subject = Subject(**{**told, "tasks": tuple(map(str, words["tasks"]))})
-        if subject.runtime not in RUNTIMES or folder_of(subject, facts["device"], folder.parent) != folder:
+        results = parse(file.read_bytes(), _SHAPE)
+        fields = results.pop("subject")
+        named = {name: fields[name] for name in Subject.__annotations__}
+        subject = Subject(**{**named, "tasks": tuple(map(str, fields["tasks"]))})
+        if folder_of(subject, results["device"], folder.parent) != folder:
             raise ValueError("is not of the network and device that its folder is named after")
         latency = vars(summarize(read_calls(folder)))
-        if not all(isclose(latency[name], facts["latency_ms"][name], rel_tol=1e-6) for name in latency):
+        if not all(isclose(latency[name], results["latency_ms"][name], rel_tol=1e-6) for name in latency):
             raise ValueError("has other latencies than calls.csv beside it")
     except OSError as error:
         raise Damaged(f"{error.filename} cannot be read ({error.strerror}): {_remedy(folder)}") from None
     except ValueError as error:
         raise Damaged(f"{file} {error}: {_remedy(folder)}") from None
-    return Measurement(subject, folder, facts)
+    return Measurement(subject, folder, results)
 
 
 def _remedy(folder: Path) -> str:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from agegender.machine.processes import process_pool
 from agegender.machine.signals import signals_held
+from agegender.runtimes import get_runtime
 from agegender.runtimes.runtime import Conversion, Runtime
 
 RESET = Path("/proc/self/clear_refs")  # Linux; 5 written to it resets the peak (proc(5))
@@ -41,8 +42,6 @@ class _Tiny(nn.Module):
 
 
 def _peak(runtime: str, tiny: Path, file: Path, images: NDArray[np.float32]) -> int | None:
-    from agegender.runtimes import get_runtime
-
     kind = get_runtime(runtime)
     kind.open(tiny, 1)(images)
     try:

@@ -61,9 +61,9 @@ def missing(subjects: Sequence[Subject], bench: Bench) -> list[Subject]:
 
 def _is_kept(subject: Subject, bench: Bench) -> bool:
     kept = read(folder_of(subject, device(get_runtime(subject.runtime).device), bench.costs))
-    if kept is None or kept.facts["latency_ms"]["n"] < bench.calls:
+    if kept is None or kept.results["latency_ms"]["n"] < bench.calls:
         return False
-    return bool(kept.facts["versions"] == versions_for(subject))
+    return bool(kept.results["versions"] == versions_for(subject))
 
 
 def versions_for(subject: Subject) -> dict[str, str | None]:
@@ -71,43 +71,31 @@ def versions_for(subject: Subject) -> dict[str, str | None]:
     return {name: version(name) for name in ("torch", *get_runtime(subject.runtime).modules)}
 
 
-def _advance(progress: Progress, bar: TaskID, calls: int) -> None:
-    progress.advance(bar, calls)
-    progress.refresh()
-
-
 def measure_all(subjects: Sequence[Subject], bench: Bench) -> list[Measurement]:
     """Measure subjects and keep each in its folder; those of one number of threads and batch size take turns.
 
     UserError where a network cannot be converted for a runtime, before anything is timed.
     """
-    found: list[Measurement] = []
-    threads = torch.get_num_threads()
-    with (
-        tempfile.TemporaryDirectory() as name,
-        Progress(
-            # Without a thread of its own, which would take time from the calls that are timed.
-            disable=not bench.progress,
-            transient=True,
-            auto_refresh=False,
-        ) as progress,
-    ):
-        load = os.getloadavg()[0]
-        files = _convert(subjects, bench, Path(name), progress)
-        groups = dict.fromkeys((subject.threads, subject.batch_size) for subject in subjects)
+    groups: dict[tuple[int, int], list[Subject]] = {}
+    for subject in subjects:
+        groups.setdefault((subject.threads, subject.batch_size), []).append(subject)
+    threads, load = torch.get_num_threads(), os.getloadavg()[0]
+    # Without a thread of its own, which would take time from the calls that are timed.
+    progress = Progress(disable=not bench.progress, transient=True, auto_refresh=False)
+    with tempfile.TemporaryDirectory() as folder, progress:
+        files = _convert(subjects, bench, Path(folder), progress)
         try:
-            for group in groups:
-                members = [subject for subject in subjects if (subject.threads, subject.batch_size) == group]
-                found += _measure_group(members, bench, files, progress, load)
+            return [each for group in groups.values() for each in _measure_group(group, bench, files, progress, load)]
         finally:
             torch.set_num_threads(threads)
-    return found
 
 
 @dataclass(frozen=True)
 class _File:
+    """A converted network, and what it costs whatever the number of threads."""
+
     path: Path
-    facts: Mapping[str, Any]
+    results: Mapping[str, Any]
 
 
 def _converted_as(subject: Subject) -> tuple[Any, ...]:
@@ -117,49 +105,38 @@ def _converted_as(subject: Subject) -> tuple[Any, ...]:
 def _convert(
     subjects: Sequence[Subject], bench: Bench, folder: Path, progress: Progress
 ) -> dict[tuple[Any, ...], _File]:
-    """Convert each network once per runtime, precision and batch size, and see what its file costs."""
-    files: dict[tuple[Any, ...], _File] = {}
-    distinct = {_converted_as(subject): subject for subject in subjects}
+    """Convert each network once per runtime, precision and batch size."""
+    distinct = {_converted_as(subject): subject for subject in subjects if subject.is_network}
     bar = progress.add_task("converting", total=len(distinct))
+    files = {}
     for number, (key, subject) in enumerate(distinct.items()):
-        runtime = get_runtime(subject.runtime)
-        path = folder / f"{number}{runtime.suffix}"
-        preprocessing = bench.preprocessing(subject)
-        example = bench.faces(subject.batch_size, preprocessing)
-        facts: dict[str, Any] = {}
-        if subject.is_network:
-            torch.manual_seed(0)
-            build = partial(bench.build, subject)
-            model = Logits(build().eval())
-            int8 = subject.precision == "int8"
-            seen = torch.split(bench.faces(len(bench.stored), preprocessing), 1) if int8 else ()
-            runtime.convert(Conversion(model, example, subject.precision, seen, {}), path)
-            facts = {
-                "counts": asdict(count(build, bench.size)),
-                "file_bytes": sum(file.stat().st_size for file in files_of(path)),
-                "peak_bytes": peak_of_one_inference(runtime, path, folder, example),
-            }
-        files[key] = _File(path, facts)
+        files[key] = _convert_one(subject, bench, folder / f"{number}{get_runtime(subject.runtime).suffix}")
         _advance(progress, bar, 1)
     progress.remove_task(bar)
     return files
 
 
+def _convert_one(subject: Subject, bench: Bench, path: Path) -> _File:
+    runtime, preprocessing = get_runtime(subject.runtime), bench.preprocessing(subject)
+    example = bench.faces(subject.batch_size, preprocessing)
+    seen = torch.split(bench.faces(len(bench.stored), preprocessing), 1) if subject.precision == "int8" else ()
+    torch.manual_seed(0)
+    build = partial(bench.build, subject)
+    runtime.convert(Conversion(Logits(build().eval()), example, subject.precision, seen, {}), path)
+    results = {
+        "counts": asdict(count(build, bench.size)),
+        "file_bytes": sum(file.stat().st_size for file in files_of(path)),
+        "peak_bytes": peak_of_one_inference(runtime, path, path.parent, example),
+    }
+    return _File(path, results)
+
+
 def _measure_group(
     subjects: Sequence[Subject], bench: Bench, files: Mapping[tuple[Any, ...], _File], progress: Progress, load: float
 ) -> list[Measurement]:
+    """Time subjects of one number of threads and batch size in turns, and write each one's measurement."""
     batch_size, threads = subjects[0].batch_size, subjects[0].threads
-    stored = bench.stored[torch.arange(batch_size) % len(bench.stored)]
-    # Networks that read the same are called with the same array.
-    images = {each: bench.faces(batch_size, each).numpy() for each in set(map(bench.preprocessing, subjects))}
-    calls: dict[str, Callable[[], object]] = {}
-    for subject in subjects:
-        preprocessing = bench.preprocessing(subject)
-        if subject.is_network:
-            session = get_runtime(subject.runtime).open(files[_converted_as(subject)].path, threads)
-            calls[subject.name] = partial(session, images[preprocessing])
-        else:
-            calls[subject.name] = partial(_preprocess, preprocessing, stored, bench.size, threads)
+    calls = _calls(subjects, bench, files)
     bar = progress.add_task(f"{threads} threads, batch {batch_size}", total=bench.calls * len(subjects))
     timed, again = measure(calls, bench.calls, partial(_advance, progress, bar))
     progress.remove_task(bar)
@@ -180,14 +157,32 @@ def _measure_group(
     }
     found = []
     for subject in subjects:
-        own = timed[subject.name]
-        where = device(get_runtime(subject.runtime).device)
-        facts = {**files[_converted_as(subject)].facts, "latency_ms": asdict(summarize(own)), "device": where, **shared}
-        facts["versions"] = versions_for(subject)
+        calls_made, where = timed[subject.name], device(get_runtime(subject.runtime).device)
+        results = dict(files[_converted_as(subject)].results) if subject.is_network else {}
+        results |= {"latency_ms": asdict(summarize(calls_made)), "device": where, **shared}
+        results["versions"] = versions_for(subject)
         folder = folder_of(subject, where, bench.costs)
-        write(folder, subject, facts, own)
-        found.append(Measurement(subject, folder, facts))
+        write(folder, subject, results, calls_made)
+        found.append(Measurement(subject, folder, results))
     return found
+
+
+def _calls(
+    subjects: Sequence[Subject], bench: Bench, files: Mapping[tuple[Any, ...], _File]
+) -> dict[str, Callable[[], object]]:
+    """What is called of each subject, by its name; networks that read the same are called with the same array."""
+    batch_size, threads = subjects[0].batch_size, subjects[0].threads
+    stored = bench.stored[torch.arange(batch_size) % len(bench.stored)]
+    images = {each: bench.faces(batch_size, each).numpy() for each in set(map(bench.preprocessing, subjects))}
+    calls: dict[str, Callable[[], object]] = {}
+    for subject in subjects:
+        preprocessing = bench.preprocessing(subject)
+        if subject.is_network:
+            session = get_runtime(subject.runtime).open(files[_converted_as(subject)].path, threads)
+            calls[subject.name] = partial(session, images[preprocessing])
+        else:
+            calls[subject.name] = partial(_preprocess, preprocessing, stored, bench.size, threads)
+    return calls
 
 
 def _preprocess(preprocessing: Preprocessing, stored: Tensor, size: int, threads: int) -> NDArray[np.float32]:
@@ -195,3 +190,8 @@ def _preprocess(preprocessing: Preprocessing, stored: Tensor, size: int, threads
     if torch.get_num_threads() != threads:
         torch.set_num_threads(threads)
     return preprocessing(resize(stored, size)).contiguous().numpy()
+
+
+def _advance(progress: Progress, bar: TaskID, calls: int) -> None:
+    progress.advance(bar, calls)
+    progress.refresh()

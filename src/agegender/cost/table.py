@@ -15,14 +15,16 @@ def print_costs(measurements: Sequence[Measurement]) -> None:
     counts = Table("network", title="of one face")
     for name in ("parameters", "MACs, million", "activations", "float32 MB"):
         counts.add_column(name, justify="right")
-    counted = {name_of(each.subject): each.facts["counts"] for each in measurements if "counts" in each.facts}
+    counted = {name_of(each.subject): each.results["counts"] for each in measurements if "counts" in each.results}
     for network, found in counted.items():
         macs, size = f"{found['macs'] / 1e6:,.1f}", megabytes(found["bytes"])
         counts.add_row(network, f"{found['parameters']:,}", macs, f"{found['activations']:,}", size)
-    console.print(counts)
-    for group in dict.fromkeys((each.subject.threads, each.subject.batch_size) for each in measurements):
-        members = [each for each in measurements if (each.subject.threads, each.subject.batch_size) == group]
-        console.print(_latencies(members, f"{members[0].device}; threads {group[0]}, batch {group[1]}"))
+    with console.capture() as printed:  # rich would end the command with status 1 where nothing reads on
+        console.print(counts)
+        for group in dict.fromkeys((each.subject.threads, each.subject.batch_size) for each in measurements):
+            members = [each for each in measurements if (each.subject.threads, each.subject.batch_size) == group]
+            console.print(_latencies(members, f"{members[0].device}; threads {group[0]}, batch {group[1]}"))
+    sys.stdout.write(printed.get())
 
 
 def _latencies(measurements: Sequence[Measurement], title: str) -> Table:
@@ -33,8 +35,8 @@ def _latencies(measurements: Sequence[Measurement], title: str) -> Table:
         table.add_section()
         table.add_row(network, style="bold")
         for each in (each for each in measurements if name_of(each.subject) == network):
-            latency = each.facts["latency_ms"]
-            sizes = [megabytes(each.facts.get(name)) for name in ("file_bytes", "peak_bytes")]
+            latency = each.results["latency_ms"]
+            sizes = [megabytes(each.results.get(name)) for name in ("file_bytes", "peak_bytes")]
             times = [f"{latency[name]:.2f}" for name in ("median", "p90", "p99")]
             table.add_row(f"  {each.subject.runtime}", each.subject.precision, *sizes, *times, f"{latency['n']:,}")
     return table
@@ -42,7 +44,7 @@ def _latencies(measurements: Sequence[Measurement], title: str) -> Table:
 
 def _caption(measurements: Sequence[Measurement]) -> str:
     """What the numbers are, and how far the machine drifted while they were taken."""
-    drifts = sorted(each.facts["turns"]["drift"] for each in measurements)
+    drifts = sorted(each.results["turns"]["drift"] for each in measurements)
     return f"MB of the file and of one call's peak; ms of a call; drift {drifts[0]:+.1%} to {drifts[-1]:+.1%}"
 
 

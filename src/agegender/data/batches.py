@@ -1,8 +1,8 @@
 """Batches straight from the pack: which faces, in which order, seen how: a function of the seed and the step alone."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -17,8 +17,7 @@ from agegender.data.pixels import CHECKSUM, inode, read, refuse_damaged
 from agegender.data.transforms.augmentations import Augmentation, random_contrast, random_crops, resize
 from agegender.data.transforms.preprocessing import STANDARDIZE, Preprocessing
 from agegender.data.transforms.views import View
-from agegender.heads.head import NO_LABEL
-from agegender.tasks import get_task
+from agegender.tasks import NO_LABEL, get_task
 
 
 class Batch(TypedDict):
@@ -48,19 +47,26 @@ class Faces:
     table: pd.DataFrame
     tasks: Sequence[str]
 
+    mapped: tuple[int, int] | None = field(init=False)
+
     def __post_init__(self) -> None:
-        columns = {task: get_task(task) for task in self.tasks}
-        labels = {name: self._numbers(task.column, NO_LABEL) for name, task in columns.items()}
-        spreads = {name: task.spread_column for name, task in columns.items() if task.spread_column in self.table}
-        object.__setattr__(self, "slots", self.table["slot"].to_numpy(np.int64))
-        object.__setattr__(self, "labels", labels)
-        object.__setattr__(self, "sigmas", {task: self._numbers(column, 1.0) for task, column in spreads.items()})
         object.__setattr__(self, "mapped", inode(self.images))
 
-    slots: npt.NDArray[np.int64] = None  # type: ignore[assignment]
-    labels: Mapping[str, Tensor] = None  # type: ignore[assignment]
-    sigmas: Mapping[str, Tensor] = None  # type: ignore[assignment]
-    mapped: tuple[int, int] | None = None
+    @cached_property
+    def slots(self) -> npt.NDArray[np.int64]:
+        """Where the faces are in `images`, (N,)."""
+        return self.table["slot"].to_numpy(np.int64)
+
+    @cached_property
+    def labels(self) -> dict[str, Tensor]:
+        """As of a `Batch`, of all faces."""
+        return {name: self._numbers(get_task(name).column, NO_LABEL) for name in self.tasks}
+
+    @cached_property
+    def sigmas(self) -> dict[str, Tensor]:
+        """As of a `Batch`, of all faces."""
+        columns = {name: get_task(name).spread_column for name in self.tasks}
+        return {name: self._numbers(column, 1.0) for name, column in columns.items() if column in self.table}
 
     def _numbers(self, column: str, missing: float) -> Tensor:
         return torch.from_numpy(self.table[column].astype("Float64").fillna(missing).to_numpy(np.float32))

@@ -200,7 +200,7 @@ def _decode(partial: Path, source: Path, names: list[str], size: int, workers: i
         done = f"stopped at {len(outcomes)} of {len(wanted)} images, which are kept in {partial}"
         stop.args = (f"{done}: run the same command again to go on",)
         raise
-    everything = [outcomes.get(slot, Outcome(slot, "", absent.get(name, ABSENT))) for slot, name in enumerate(names)]
+    everything = [outcomes.get(slot, Outcome(slot, "", 0, absent.get(name, ABSENT))) for slot, name in enumerate(names)]
     return pd.DataFrame(everything, columns=list(Outcome._fields)).assign(image=names)
 
 

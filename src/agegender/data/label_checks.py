@@ -6,8 +6,7 @@ from typing import Any
 import pandas as pd
 
 from agegender.errors import UserError
-from agegender.heads.head import ANNOTATED
-from agegender.tasks import Task, get_task
+from agegender.tasks import ANNOTATED, Task, get_task
 
 
 def check_labels(faces: pd.DataFrame, heads: Mapping[str, Mapping[str, Any]], place: str) -> None:

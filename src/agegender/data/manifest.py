@@ -3,43 +3,19 @@
 import hashlib
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 
 from agegender.data.pack import FRACTIONS, INTEGERS
-from agegender.data.splits import SUFFIXES
-from agegender.datasets import Dropped
-from agegender.datasets.adience import read_adience
 from agegender.datasets.adience_lists import KINDS
-from agegender.datasets.all_age_faces import read_all_age_faces
-from agegender.datasets.chalearn import APPA_REAL, CHALEARN15, CHALEARN16, read_chalearn
-from agegender.datasets.csv_table import read_csv_table
-from agegender.datasets.fairface import read_fairface
-from agegender.datasets.generated import read_generated
-from agegender.datasets.morph2 import read_morph2
+from agegender.datasets.catalogue import get_dataset
+from agegender.datasets.dataset import Dropped
+from agegender.datasets.folds import SUFFIXES
 from agegender.datasets.names import locate, nearest, refuse_control_characters
 from agegender.datasets.protocols import apply_protocol
-from agegender.datasets.scut_fbp5500 import read_scut_fbp5500
 from agegender.datasets.source import Source, open_source
-from agegender.datasets.utkface import read_utkface
 from agegender.errors import UserError
-
-# A data set's reader: root and its own options -> all rows, and what was dropped and why.
-READERS: dict[str, Callable[..., tuple[pd.DataFrame, Dropped]]] = {
-    "adience": lambda root, **options: (read_adience(root, **options), {}),
-    "generated": lambda root: (read_generated(root), {}),
-    "utkface": read_utkface,
-    "fairface": read_fairface,
-    "chalearn15": lambda root: read_chalearn(root, CHALEARN15),
-    "chalearn16": lambda root: read_chalearn(root, CHALEARN16),
-    "appa_real": lambda root: read_chalearn(root, APPA_REAL),
-    "morph2": read_morph2,
-    "all_age_faces": read_all_age_faces,
-    "scut_fbp5500": read_scut_fbp5500,
-    "csv": read_csv_table,
-}
 
 # What makes two data sets the same: faces, where known their bytes, labels and folds; not where a row was found.
 LISTS = [f"lists_{kind}" for kind in KINDS]
@@ -55,9 +31,7 @@ def read_rows(dataset: str, root: Path | str, **options: str | None) -> tuple[pd
     UserError for an unknown data set, bad data, an image with a control character in its name, and where no face is
     left.
     """
-    if dataset not in READERS:
-        raise UserError(f"there is no data set '{dataset}': choose from {', '.join(READERS)}")
-    rows, dropped = READERS[dataset](Path(root), **options)
+    rows, dropped = get_dataset(dataset).reader(Path(root), **options)
     if rows.empty:
         reasons = [f"{len(names):,} {reason} (such as {names[0]})" for reason, names in dropped.items()]
         raise UserError(f"{root} has no face to use: {', '.join(reasons) or 'its lists are empty'}; correct it")
@@ -78,11 +52,12 @@ def read_manifest(
 ) -> pd.DataFrame:
     """Read the manifest of a data set: one row per face.
 
-    `dataset` is one of `READERS`, `root` its folder or .zip. Without a protocol all rows, labelled by the plainest rule
-    (Adience: labels that are exactly one of the eight groups; sets with years: the partition of years); with one, the
-    rows that count, or a `fraction` of them (not of Adience). `options` as in `read_rows`.
+    `dataset` is a name in `catalogue.DATASETS`, or the place of a `Dataset` of your own as in `package.module:object`;
+    `root` is its folder or .zip. Without a protocol all rows, labelled by the plainest rule (Adience: labels that are
+    exactly one of the eight groups; sets with years: the partition of years); with one, the rows that count, or a
+    `fraction` of them (not of Adience). `options` as in `read_rows`.
 
-    Columns: image (relative to root, POSIX), subject (string or <NA>), fold 0..4, age_group 0..7, age_years, gender
+    Columns: image (relative to root, POSIX), subject (string or `<NA>`), fold 0..4, age_group 0..7, age_years, gender
     (0 m, 1 f), row, and the reader's own, such as FairFace's age_decades 0..8. Integers are nullable (Int64); Float64
     are age_years where some are fractions, attractiveness 1..5, and the standard deviations age_years_sd and
     attractiveness_sd.

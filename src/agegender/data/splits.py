@@ -1,75 +1,11 @@
-"""Training, validation and test splits of a fold, and the fixed orders that they are drawn from."""
+"""Training, validation and test splits of a fold."""
 
-import hashlib
-from collections import defaultdict
 from collections.abc import Callable
 
 import pandas as pd
 
+from agegender.datasets.folds import FOLDS, SUFFIXES, first_share, md5_of, rank_in_strata
 from agegender.errors import UserError
-
-FOLDS = 5
-# What a re-encoded copy of an image changes in its name.
-SUFFIXES = r"(?i:\.(?:jpe?g|png|webp|bmp|tiff?|gif|chip))+$"
-
-
-def rank_in_strata(rows: pd.DataFrame, strata: list[str], salt: str = "") -> pd.Series:
-    """Rank 0, 1, ... of each row within its stratum, in the order of the md5 of `salt` + the image's stem.
-
-    The stem is the name without folders and suffixes, so re-encoded copies of a face keep their rank. The index of
-    `rows` must be unique; a missing value in a column of `strata` counts as a value.
-    """
-    order = (
-        pd.DataFrame({"key": _md5(_stems(rows["image"]), salt), "image": rows["image"]})
-        .sort_values(["key", "image"])
-        .index
-    )
-    return rows.loc[order].groupby(strata, dropna=False, sort=False).cumcount().reindex(rows.index)
-
-
-def first_share(rows: pd.DataFrame, strata: list[str], share: float, salt: str = "") -> pd.Series:
-    """Mark the first ceil(share x n) rows of every stratum of n rows, in the order of `rank_in_strata`."""
-    sizes = rows.groupby(strata, dropna=False)["image"].transform("size")
-    # The margin keeps a product such as .07 x 100 = 7.000000000000001 from becoming 8 rows.
-    return rank_in_strata(rows, strata, salt) < share * sizes - 1e-9
-
-
-def deal_folds(rows: pd.DataFrame, strata: list[str]) -> pd.Series:
-    """Deal whole subjects to folds 0..4 (Int64); a face of no known subject is dealt for itself.
-
-    The subject with most faces first, then in the order of the md5 of its name (of a face alone: of its stem): each
-    goes where the stratum of its first face has fewest faces so far, then where there are fewest faces, then to the
-    lowest fold. Neither the order of the rows nor the suffix of an image matters.
-    """
-    known = rows["subject"].notna()
-    faces = pd.DataFrame(
-        {
-            "unit": ("subject " + rows["subject"]).where(known, "face " + rows["image"]),
-            "name": rows["subject"].where(known, _stems(rows["image"])),
-            "image": rows["image"],
-            "stratum": rows.groupby(strata, dropna=False).ngroup(),
-        }
-    ).sort_values("image")
-    units = faces.groupby("unit").agg(name=("name", "first"), stratum=("stratum", "first"), size=("unit", "size"))
-    units = units.assign(key=_md5(units["name"], "")).reset_index()
-    folds: dict[str, int] = {}
-    total, within = [0] * FOLDS, defaultdict[int, list[int]](lambda: [0] * FOLDS)
-    order = units.sort_values(["size", "key", "unit"], ascending=[False, True, True])
-    for unit, stratum, size in order[["unit", "stratum", "size"]].itertuples(index=False):
-        here = within[stratum]
-        fold = min(range(FOLDS), key=lambda fold: (here[fold], total[fold], fold))
-        here[fold], total[fold], folds[unit] = here[fold] + size, total[fold] + size, fold
-    return faces["unit"].map(folds).astype("Int64").reindex(rows.index)
-
-
-def tested_first(splits: pd.Series) -> pd.Series:
-    """Return the only fold of published splits (Int64): 0 tests, -1 trains; the splits are train, val, test.
-
-    Tested are the faces of `test`, or of `val` where there is no `test`; `val` trains otherwise, and validation is
-    drawn anew from all that train.
-    """
-    tested = "test" if (splits == "test").any() else "val"
-    return (splits == tested).map({True: 0, False: -1}).astype("Int64")
 
 
 def split(rows: pd.DataFrame, fold: int, *, validation: float = 0.1, rule: str = "by_subject") -> pd.DataFrame:
@@ -183,7 +119,7 @@ def _by_image_leaky(rest: pd.DataFrame, fold: int, share: float) -> pd.Series:
     # Whole names without their suffixes: unlike stems they tell Adience's images apart. Copies are drawn one by one.
     names = rest["image"].str.replace(SUFFIXES, "", regex=True)
     copies = names + "#" + rest.groupby("image").cumcount().astype("string")
-    keys = pd.DataFrame({"key": _md5(copies, f"leaky_v1/fold_{fold}/"), "image": rest["image"]})
+    keys = pd.DataFrame({"key": md5_of(copies, f"leaky_v1/fold_{fold}/"), "image": rest["image"]})
     rank = pd.Series(range(len(rest)), index=keys.sort_values(["key", "image"]).index)
     return _named(rank.reindex(rest.index) < share * len(rest) - 1e-9)
 
@@ -213,14 +149,6 @@ def _named(drawn: pd.Series) -> pd.Series:
 def _draw_subjects(subjects: pd.Series, share: float, salt: str) -> pd.Series:
     """Take subjects in a fixed order until they hold at least `share` of the rows; `subjects` has one entry per row."""
     sizes = subjects.value_counts().rename_axis("subject").reset_index(name="rows")
-    sizes = sizes.assign(key=_md5(sizes["subject"], salt)).sort_values("key")
+    sizes = sizes.assign(key=md5_of(sizes["subject"], salt)).sort_values("key")
     before = sizes["rows"].cumsum() - sizes["rows"]
     return sizes["subject"][before < share * len(subjects)]
-
-
-def _stems(images: pd.Series) -> pd.Series:
-    return images.str.extract(r"([^/.\s]*)[^/]*$", expand=False)
-
-
-def _md5(names: pd.Series, salt: str) -> pd.Series:
-    return names.map(lambda name: hashlib.md5(f"{salt}{name}".encode(), usedforsecurity=False).hexdigest())

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from agegender.data.splits import FOLDS
+from agegender.datasets.folds import FOLDS
 from agegender.datasets.outside import read_outside
 from agegender.datasets.source import Source, open_source
 from agegender.errors import UserError

@@ -1,4 +1,4 @@
-"""Reader of All-Age-Faces (Cheng, Li, Wang, Yu, Wang, Tsinghua Science and Technology 2019): ages 2 to 80.
+"""All-Age-Faces (Cheng, Li, Wang, Yu, Wang, Tsinghua Science and Technology 2019): ages 2 to 80.
 
 JingchunCheng/All-Age-Faces-Dataset [06f2c32] `README.md`: images are named `%05dA%02d.jpg`, the serial of the person
 and the age, in the folders `original images` and `aligned faces`, which the published copy spells `aglined faces`; each
@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from agegender.data.splits import deal_folds
-from agegender.datasets import Dropped
+from agegender.datasets.dataset import Dataset, Dropped
+from agegender.datasets.folds import deal_folds
 from agegender.datasets.labels import group_of_years
+from agegender.datasets.protocol import by_partition
 from agegender.datasets.source import Source, open_source
 from agegender.errors import UserError
 
@@ -35,7 +36,7 @@ def read_all_age_faces(root: Path, *, variant: str = "auto") -> tuple[pd.DataFra
 
     `variant` is `aligned`, `original` or `auto`: `aligned` where that folder holds faces, in either spelling.
 
-    Columns: image, subject (the serial), fold 0..4 (`splits.deal_folds` within age group and annotated gender),
+    Columns: image, subject (the serial), fold 0..4 (`folds.deal_folds` within age group and annotated gender),
     age_group 0..7 (the partition of years), age_years, gender (0 m, 1 f), row (the image's name). UserError when there
     is no face, for one of two ages, and where the published lists name another gender than the serial.
     """
@@ -82,3 +83,12 @@ def _check_genders(source: Source, name: str) -> None:
                 f"{source.path / name} line {number} is '{line.strip()}', where serials are annotated 0 (female) to "
                 f"{LAST_FEMALE:05} and 1 (male) above: fetch it again, or remove it to go by the serials"
             )
+
+
+PROTOCOL = by_partition(
+    name="all_age_faces_folds",
+    description="five folds, ours: dealt within age group and annotated gender; every image shows another person",
+    labels=("age_years", "gender"),
+    counts={"distinct": (13322,)},  # of the README of JingchunCheng/All-Age-Faces-Dataset
+)
+ALL_AGE_FACES = Dataset("all_age_faces", read_all_age_faces, (PROTOCOL,))

@@ -1,4 +1,4 @@
-"""Reader of ChaLearn Looking at People 2015 and 2016, and of APPA-REAL: apparent age, the mean of many guesses.
+"""ChaLearn Looking at People 2015 and 2016, and of APPA-REAL: apparent age, the mean of many guesses.
 
 Layouts as public code reads them:
 
@@ -18,10 +18,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from agegender.datasets import Dropped
+from agegender.datasets.columns import read_table, refuse, refuse_repeats, to_rows, to_spreads, to_years
+from agegender.datasets.dataset import Dataset, Dropped
+from agegender.datasets.folds import tested_first
 from agegender.datasets.labels import group_of_years
+from agegender.datasets.protocol import by_partition
 from agegender.datasets.source import Source, open_source
-from agegender.datasets.table import read_table, refuse, refuse_repeats, to_rows, to_spreads, to_years
 from agegender.errors import UserError
 
 
@@ -134,3 +136,25 @@ def _locate(root: Path, images: Mapping[tuple[str, str], list[str]], part: str, 
     if len(found) > 1:
         raise UserError(f"{root} holds {found[0]} and {found[1]}: remove or rename the folder that is not to be used")
     return found[0]
+
+
+def _dataset(name: str, layout: Layout, tested: str, faces: int | None) -> Dataset:
+    protocol = by_partition(
+        name=f"{name}_published",
+        description=f"{layout.title}, apparent age: tested on the published {tested} faces (fold 0, the only one), "
+        "trained on the others; subjects are unknown, so a person may stand in both",
+        labels=("age_years",),
+        folds=1,
+        fold=lambda rows: tested_first(rows["split"]),
+        counts={} if faces is None else {"distinct": (faces,)},
+    )
+    return Dataset(name, lambda root: read_chalearn(root, layout), (protocol,))
+
+
+# Of 2015 DLDL-v2 tests on the validation faces (gaobb/DLDL-v2 `datasets/chalearn15-gen.lua`), of 2016 on the test
+# faces, and trains on the validation faces too (`chalearn16-gen.lua`).
+CHALEARN = (
+    _dataset("chalearn15", CHALEARN15, "validation", 3612),
+    _dataset("chalearn16", CHALEARN16, "test", None),
+    _dataset("appa_real", APPA_REAL, "test", 7591),
+)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from agegender.data.splits import FOLDS
+from agegender.datasets.folds import FOLDS
 from agegender.errors import UserError
 from agegender.tasks import AGE_GROUPS
 

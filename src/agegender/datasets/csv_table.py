@@ -1,14 +1,15 @@
-"""Reader of any data set that is brought as one CSV table of images and labels; docs/data.md shows the table."""
+"""Any data set that is brought as one CSV table of images and labels; docs/how-to/your-data.md shows the table."""
 
 from pathlib import Path
 
 import pandas as pd
 
-from agegender.data.splits import FOLDS, deal_folds, tested_first
-from agegender.datasets import Dropped
-from agegender.datasets import table as tables
-from agegender.datasets.labels import group_of_years
+from agegender.datasets import columns as tables
+from agegender.datasets.dataset import Dataset, Dropped
+from agegender.datasets.folds import FOLDS, deal_folds, tested_first
+from agegender.datasets.labels import PARTITION_LABELS, group_of_years, partition
 from agegender.datasets.outside import read_outside
+from agegender.datasets.protocol import Protocol
 from agegender.datasets.source import Folder, Source, open_source
 from agegender.errors import UserError
 from agegender.tasks import TASKS
@@ -30,7 +31,7 @@ def read_csv_table(root: Path, *, table: str | None = None) -> tuple[pd.DataFram
     (0..100) with age_years_sd, age_group (0..7 or a name as in 4-6), gender (m or f, 0 or 1), score (1..5) with
     score_sd. A code may be written as 3.0. Only image and one label are needed; an empty field is an unknown label.
     Other columns are refused, so that a misspelt one is not overlooked. Without fold and split the faces are dealt to
-    five folds (`splits.deal_folds`, within age group and annotated gender).
+    five folds (`folds.deal_folds`, within age group and annotated gender).
 
     Columns: image, subject (<NA>: unknown), fold 0..4 (<NA> beside a split), split (text, where the table has it),
     age_group 0..7, age_years (Int64, Float64 where some are fractions), gender (0 m, 1 f), attractiveness (Float64),
@@ -128,3 +129,41 @@ def _keep_subjects_apart(path: Path, rows: pd.DataFrame, fold: pd.Series) -> Non
             f"{path}: subject {subject} is both for training and for test, in line {theirs[0]} and in line "
             f"{theirs[1]}: put all images of a person into one fold or split"
         )
+
+
+def _labelled(rows: pd.DataFrame) -> pd.Series:
+    """Return the age groups of a table: its own, and those of its years where it has none."""
+    return rows["age_group"].fillna(partition(rows))
+
+
+TABLE_LABELS = ("age_years", "age_group", "gender", "attractiveness")
+CSV = Dataset(
+    "csv",
+    read_csv_table,
+    (
+        Protocol(
+            name="csv_folds",
+            description="the five folds of the table, or where it has none whole persons dealt within age group and "
+            "annotated gender (folds.deal_folds); a face with any label counts, for the tasks it has labels of",
+            age_group=_labelled,
+            age_labels=PARTITION_LABELS,
+            labels=TABLE_LABELS,
+            complete=False,
+            stratum=_labelled,
+            requires="fold",
+        ),
+        Protocol(
+            name="csv_split",
+            description="the table's split: tested on its test faces (fold 0, the only one), or on its val faces where "
+            "there is no test, trained on the others; a face with any label counts, for the tasks it has labels of",
+            age_group=_labelled,
+            age_labels=PARTITION_LABELS,
+            labels=TABLE_LABELS,
+            complete=False,
+            folds=1,
+            fold=lambda rows: tested_first(rows["split"]),
+            stratum=_labelled,
+            requires="split",
+        ),
+    ),
+)

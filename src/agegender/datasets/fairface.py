@@ -1,4 +1,4 @@
-"""Reader of FairFace (Karkkainen, Joo, WACV 2021; CC BY 4.0): label files, nine age groups, five fixed folds.
+"""FairFace (Karkkainen, Joo, WACV 2021; CC BY 4.0): label files, nine age groups, five fixed folds.
 
 Race is read for slices of the results only: it is a column of the manifest and never a task.
 """
@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from agegender.data.splits import FOLDS, rank_in_strata
-from agegender.datasets import Dropped
+from agegender.datasets.columns import read_table, refuse, to_rows
+from agegender.datasets.dataset import Dataset, Dropped
+from agegender.datasets.folds import FOLDS, rank_in_strata
 from agegender.datasets.outside import read_outside
+from agegender.datasets.protocol import Protocol
 from agegender.datasets.source import Folder, Source, hash_of, open_source
-from agegender.datasets.table import read_table, refuse, to_rows
 from agegender.errors import UserError
 from agegender.tasks import TASKS
 
@@ -185,3 +186,39 @@ def _deal_folds(rows: pd.DataFrame) -> pd.DataFrame:
     dealt = pd.Series(range(len(faces)), faces["image"]) % FOLDS
     subject = first.where(first.duplicated(keep=False)).astype("string")
     return rows.assign(subject=subject, fold=first.map(dealt).astype("Int64"))
+
+
+def _decades(rows: pd.DataFrame) -> pd.Series:
+    return rows["age_decades"]
+
+
+FAIRFACE = Dataset(
+    "fairface",
+    read_fairface,
+    (
+        Protocol(
+            name="fairface_folds",
+            description=f"the published training faces in five folds ({FOLD_RULE}: dealt within every age group, "
+            "annotated gender and annotated race, byte-identical faces together); the published validation faces are "
+            "left out; subjects are unknown, so a person may stand in several folds",
+            age_group=_decades,
+            labels=("age_decades", "gender"),
+            age_task="age_decades",
+            stratum=_decades,
+            counts={"distinct": (86744,)},  # rows of the published fairface_label_train.csv
+        ),
+        Protocol(
+            name="fairface_published",
+            description="the published parts: tested on the validation faces (fold 0, the only one), trained on the "
+            "training faces; subjects are unknown, so a person, and even a byte-identical face, may stand in both",
+            age_group=_decades,
+            labels=("age_decades", "gender"),
+            age_task="age_decades",
+            folds=1,
+            fold=lambda rows: rows["published_part"].map({"val": 0, "train": -1}).astype("Int64"),
+            stratum=_decades,
+            counts={"distinct": (97698,)},  # and 10,954 rows of fairface_label_val.csv
+        ),
+    ),
+    crop=(0.98, 0.42),
+)

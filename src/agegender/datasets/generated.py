@@ -11,7 +11,8 @@ import pandas as pd
 from rich.console import Console
 from rich.progress import track
 
-from agegender.datasets.adience import read_adience
+from agegender.datasets.adience import ADIENCE_PROTOCOLS, read_adience
+from agegender.datasets.dataset import Dataset
 from agegender.datasets.synthetic.casting import FOLDS, Face, plan_faces
 from agegender.datasets.synthetic.face import draw_face
 from agegender.datasets.synthetic.traits import draw_nuisance, draw_traits
@@ -152,3 +153,6 @@ def draw_chunk(root: Path, size: int, seed: int, faces: list[Face]) -> None:
         traits = draw_traits(np.random.default_rng([seed, subject.face_id]), subject.years, subject.gender)
         nuisance = draw_nuisance(photograph_rng(face, seed))
         draw_face(traits, nuisance, size).save(root / face.path, quality=nuisance.quality)
+
+
+GENERATED = Dataset("generated", lambda root: (read_generated(root), {}), ADIENCE_PROTOCOLS)

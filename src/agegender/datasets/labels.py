@@ -1,6 +1,7 @@
 """Age labels as age groups: the rules that protocols choose from."""
 
 from collections.abc import Mapping
+from itertools import pairwise
 from math import inf
 
 import pandas as pd
@@ -9,10 +10,13 @@ from agegender.tasks import AGE_GROUPS
 
 # Two rules for years -> the eight groups: `exact` leaves the years between Adience's ranges without a group;
 # `partition` gives every age one (MiVOLO, tools/prepare_adience.py and its evaluation: bins at these lower bounds).
+PARTITION = (0, 4, 7, 14, 24, 36, 46, 57)
 YEARS_TO_GROUP: dict[str, pd.IntervalIndex] = {
     "exact": pd.IntervalIndex.from_tuples(list(AGE_GROUPS), closed="both"),
-    "partition": pd.IntervalIndex.from_breaks([0, 4, 7, 14, 24, 36, 46, 57, inf], closed="left"),
+    "partition": pd.IntervalIndex.from_breaks([*PARTITION, inf], closed="left"),
 }
+# The names of the groups of `partition`: each of Adience's ranges lies in the group of its number.
+PARTITION_LABELS = (*(f"{low}-{high - 1}" for low, high in pairwise(PARTITION)), f"{PARTITION[-1]}+")
 
 # Labels that are not exactly one of the eight, and the groups they count for besides:
 # in Table II of Eidinger, Enbar, Hassner (TIFS 2014);
@@ -33,6 +37,11 @@ def group_of_years(years: pd.Series, rule: str) -> pd.Series:
     """Map ages in years to age groups 0..7 (Int64, <NA> where the rule `exact` or `partition` has no group)."""
     groups = YEARS_TO_GROUP[rule].get_indexer(pd.Index(years.astype("float64")))
     return pd.Series(groups, index=years.index, dtype="Int64").where(lambda group: group >= 0)
+
+
+def partition(rows: pd.DataFrame) -> pd.Series:
+    """Return the age groups 0..7 (Int64) of a manifest's years by the rule `partition`."""
+    return group_of_years(rows["age_years"], "partition")
 
 
 def group_of_label(labels: pd.Series, others: Mapping[str, int] | None = None) -> pd.Series:

@@ -1,4 +1,4 @@
-"""Reader of MORPH-II, the non-commercial release of 2008: real ages of persons photographed several times.
+"""MORPH-II, the non-commercial release of 2008: real ages of persons photographed several times.
 
 `morph_2008_nonCommercial.csv` has, among others, the columns id_num (the person), age (in years) and photo (the image,
 as in `Album2/009055_1M54.JPG`): paplhjak/Facial-Age-Estimation-Benchmark [0b11d7a] `facebase/to_json/morph_to_json.py`,
@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from agegender.data.splits import deal_folds
-from agegender.datasets import Dropped
+from agegender.datasets.columns import read_table, refuse, refuse_repeats, to_rows, to_years
+from agegender.datasets.dataset import Dataset, Dropped
+from agegender.datasets.folds import FOLDS, deal_folds, rank_in_strata
 from agegender.datasets.labels import group_of_years
+from agegender.datasets.protocol import by_partition
 from agegender.datasets.source import open_source
-from agegender.datasets.table import read_table, refuse, refuse_repeats, to_rows, to_years
 from agegender.errors import UserError
 
 TABLE = "morph_2008_nonCommercial.csv"
@@ -25,7 +26,7 @@ PHOTO = r".*_[0-9]+([MF])[0-9]+\.\w+"
 def read_morph2(root: Path) -> tuple[pd.DataFrame, Dropped]:
     """Read MORPH-II from a folder or a .zip, in the order of its table.
 
-    Columns: image, subject (id_num), fold 0..4 (whole subjects, `splits.deal_folds` within age group and annotated
+    Columns: image, subject (id_num), fold 0..4 (whole subjects, `folds.deal_folds` within age group and annotated
     gender), age_group 0..7 (the partition of years), age_years, gender (0 m, 1 f), row. UserError for a missing table,
     and with file, line and value for a wrong label.
     """
@@ -53,3 +54,28 @@ def read_morph2(root: Path) -> tuple[pd.DataFrame, Dropped]:
         }
     ).reset_index(drop=True)
     return rows.assign(fold=deal_folds(rows, ["age_group", "gender"])), {}
+
+
+def _deal_images(rows: pd.DataFrame) -> pd.Series:
+    return (rank_in_strata(rows, ["age_group", "gender"], "morph2_random_v1/") % FOLDS).astype("Int64")
+
+
+MORPH2 = Dataset(
+    "morph2",
+    read_morph2,
+    (
+        by_partition(
+            name="morph2_exclusive",
+            description="five folds of whole persons, dealt within age group and annotated gender",
+            labels=("age_years", "gender"),
+        ),
+        by_partition(
+            name="morph2_random",
+            description="five folds of images, 80 % train and 20 % test as in many papers, each image drawn for itself "
+            "within age group and annotated gender: most persons of the test faces are also trained on",
+            labels=("age_years", "gender"),
+            fold=_deal_images,
+            shares_subjects=True,
+        ),
+    ),
+)

@@ -2,10 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import pandas as pd
 
-from agegender.data.splits import FOLDS
+from agegender.datasets.folds import FOLDS
+from agegender.datasets.labels import PARTITION_LABELS, partition
+from agegender.tasks import get_task
 
 
 @dataclass(frozen=True)
@@ -21,12 +24,10 @@ class Protocol:
     the protocol that tests the same faces and differs in training only: its published numbers compare. `requires` is a
     column that a manifest may lack or leave empty, and without which the protocol cannot read it. With
     `shares_subjects` who a face shows is set aside: a person may stand in training and test, as in papers that split by
-    image.
+    image. `age_labels` are the names of its age groups where they are not those of `age_task`.
     """
 
     name: str
-    datasets: tuple[str, ...]
-    version: int
     description: str
     age_group: Callable[[pd.DataFrame], pd.Series]
     labels: tuple[str, ...] = ("age_group", "gender")
@@ -42,3 +43,13 @@ class Protocol:
     stratum: Callable[[pd.DataFrame], pd.Series] | None = None
     requires: str | None = None
     shares_subjects: bool = False
+    age_labels: tuple[str, ...] | None = None
+    version: int = 1
+
+    def labels_of(self, task: str) -> tuple[str, ...]:
+        """Return the names of a task's label values under this protocol."""
+        return self.age_labels if self.age_labels and task == self.age_task else get_task(task).labels
+
+
+by_partition = partial(Protocol, age_group=partition, age_labels=PARTITION_LABELS, stratum=partition)
+"""A protocol of faces with ages in years, which gives every age a group."""

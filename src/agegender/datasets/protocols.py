@@ -1,88 +1,26 @@
-"""Protocols: which rows of a data set count, and how their labels are read. Named, versioned, with published counts."""
+"""The protocols by name, and what each makes of a manifest: the rows that count, their labels and their folds."""
 
 import pandas as pd
 
-from agegender.data.splits import first_share
-from agegender.datasets.adience_protocols import ADIENCE_PROTOCOLS
+from agegender.datasets.catalogue import DATASETS, get_dataset
 from agegender.datasets.counts import check_counts
-from agegender.datasets.fairface import FOLD_RULE
-from agegender.datasets.labels import group_of_years
-from agegender.datasets.measured_protocols import MEASURED_PROTOCOLS, UTKFACE_YEARS, partition
+from agegender.datasets.folds import first_share
 from agegender.datasets.protocol import Protocol
 from agegender.errors import UserError
 from agegender.tasks import get_task
 
-
-def _decades(rows: pd.DataFrame) -> pd.Series:
-    return rows["age_decades"]
-
-
 PROTOCOLS: dict[str, Protocol] = {
-    protocol.name: protocol
-    for protocol in (
-        *ADIENCE_PROTOCOLS,
-        Protocol(
-            name="utkface_exact",
-            datasets=("utkface",),
-            version=1,
-            description="faces whose age lies in one of Adience's eight ranges, other ages do not count; subjects are "
-            "unknown, so a person may stand in several folds",
-            age_group=lambda rows: group_of_years(rows["age_years"], "exact"),
-            stratum=partition,
-        ),
-        Protocol(
-            name="utkface_partition",
-            datasets=("utkface",),
-            version=1,
-            description="every face; age groups start at 0, 4, 7, 14, 24, 36, 46, 57 years; subjects are "
-            "unknown, so a person may stand in several folds",
-            age_group=partition,
-            stratum=partition,
-        ),
-        UTKFACE_YEARS,
-        Protocol(
-            name="fairface_folds",
-            datasets=("fairface",),
-            version=1,
-            description=f"the published training faces in five folds ({FOLD_RULE}: dealt within every age group, "
-            "annotated gender and annotated race, byte-identical faces together); the published validation faces are "
-            "left out; subjects are unknown, so a person may stand in several folds",
-            age_group=_decades,
-            labels=("age_decades", "gender"),
-            age_task="age_decades",
-            stratum=_decades,
-            counts={"distinct": (86744,)},  # rows of the published fairface_label_train.csv
-        ),
-        Protocol(
-            name="fairface_published",
-            datasets=("fairface",),
-            version=1,
-            description="the published parts: tested on the validation faces (fold 0, the only one), trained on the "
-            "training faces; subjects are unknown, so a person, and even a byte-identical face, may stand in both",
-            age_group=_decades,
-            labels=("age_decades", "gender"),
-            age_task="age_decades",
-            folds=1,
-            fold=lambda rows: rows["published_part"].map({"val": 0, "train": -1}).astype("Int64"),
-            stratum=_decades,
-            counts={"distinct": (97698,)},  # and 10,954 rows of fairface_label_val.csv
-        ),
-        *MEASURED_PROTOCOLS,
-    )
+    protocol.name: protocol for dataset in DATASETS.values() for protocol in dataset.protocols
 }
 
 
 def get_protocol(name: str, dataset: str) -> Protocol:
-    """Return the protocol of this name; UserError when there is none or it does not fit the data set."""
-    protocol = PROTOCOLS.get(name)
-    if protocol is None or dataset not in protocol.datasets:
-        known = {name for other in PROTOCOLS.values() for name in other.datasets}
-        if dataset not in known:
-            raise UserError(f"data.name={dataset}: there is no such data set, choose from {', '.join(sorted(known))}")
-        fitting = ", ".join(other.name for other in PROTOCOLS.values() if dataset in other.datasets)
-        problem = "there is no protocol" if protocol is None else f"data set {dataset} cannot be used with protocol"
-        raise UserError(f"{problem} '{name}': choose from {fitting} for {dataset}")
-    return protocol
+    """Return the protocol of this name that a data set has; UserError when it has none or there is no such data set."""
+    own = {protocol.name: protocol for protocol in get_dataset(dataset).protocols}
+    if name not in own:
+        problem = f"data set {dataset} cannot be used with" if name in PROTOCOLS else "there is no"
+        raise UserError(f"{problem} protocol '{name}': choose from {', '.join(own)} for {dataset}")
+    return own[name]
 
 
 def apply_protocol(
@@ -112,7 +50,7 @@ def apply_protocol(
         rows = rows.assign(subject=pd.Series(pd.NA, index=rows.index, dtype="string"))
     labelled = rows[list(protocol.labels)].notna()
     rows = rows[labelled.all(axis=1) if protocol.complete else labelled.any(axis=1)]
-    if dataset == "adience" and not partial:
+    if get_dataset(dataset).counted and not partial:
         check_counts(rows, protocol.counts, name)
     if fraction != 1:
         rows = _subset(protocol, rows, fraction)
@@ -122,11 +60,9 @@ def apply_protocol(
 def fitting(manifest: pd.DataFrame, dataset: str) -> list[str]:
     """Name the protocols that can read this manifest: those of its data set whose lists and column are there."""
     return [
-        name
-        for name, protocol in PROTOCOLS.items()
-        if dataset in protocol.datasets
-        and (protocol.lists is None or protocol.lists in manifest)
-        and _has(manifest, protocol.requires)
+        protocol.name
+        for protocol in get_dataset(dataset).protocols
+        if (protocol.lists is None or protocol.lists in manifest) and _has(manifest, protocol.requires)
     ]
 
 

@@ -1,4 +1,4 @@
-"""Reader of SCUT-FBP5500 (Liang, Lin, Jin, Xie, Li, arXiv 1801.06345): attractiveness, the mean of 60 people's scores.
+"""SCUT-FBP5500 (Liang, Lin, Jin, Xie, Li, arXiv 1801.06345): attractiveness, the mean of 60 people's scores.
 
 Layout as lucasxlu/ComboLoss [ff1e725] `data/datasets.py` reads it: the images in `Images/`, the published folds in
 `train_test_files/5_folders_cross_validations_files/cross_validation_1/train_1.txt`, `test_1.txt` and so on to 5, a line
@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from agegender.data.splits import FOLDS
-from agegender.datasets import Dropped
+from agegender.datasets.columns import SCORES, read_table, refuse, refuse_repeats, to_numbers, to_rows
+from agegender.datasets.dataset import Dataset, Dropped
+from agegender.datasets.folds import FOLDS
+from agegender.datasets.protocol import Protocol
 from agegender.datasets.source import Source, open_source
-from agegender.datasets.table import SCORES, read_table, refuse, refuse_repeats, to_numbers, to_rows
 from agegender.errors import UserError
 
 LISTS = "train_test_files/5_folders_cross_validations_files"
@@ -95,3 +96,14 @@ def _check_folds(path: Path, rows: pd.DataFrame, trains: list[pd.DataFrame]) -> 
             raise UserError(
                 f"{path}: {name} does not hold the faces and scores of the other test lists: fetch it again"
             )
+
+
+PROTOCOL = Protocol(
+    name="scut_fbp5500_folds",
+    description="the published five folds; subjects are unknown, so a person may stand in several folds",
+    age_group=lambda rows: rows["age_group"],
+    labels=("attractiveness",),
+    stratum=lambda rows: rows["attractiveness"].round(),
+    counts={"distinct": (5500,)},
+)
+SCUT_FBP5500 = Dataset("scut_fbp5500", read_scut_fbp5500, (PROTOCOL,))

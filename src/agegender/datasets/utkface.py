@@ -1,12 +1,13 @@
-"""Reader of UTKFace (Zhang, Song, Qi, CVPR 2017): labels from file names, duplicates removed, five fixed folds."""
+"""UTKFace (Zhang, Song, Qi, CVPR 2017): labels from file names, duplicates removed, five fixed folds."""
 
 from pathlib import Path
 
 import pandas as pd
 
-from agegender.data.splits import FOLDS, rank_in_strata
-from agegender.datasets import Dropped
-from agegender.datasets.labels import YEARS_TO_GROUP, group_of_years
+from agegender.datasets.dataset import Dataset, Dropped
+from agegender.datasets.folds import FOLDS, rank_in_strata
+from agegender.datasets.labels import YEARS_TO_GROUP, group_of_years, partition
+from agegender.datasets.protocol import Protocol, by_partition
 from agegender.datasets.source import hash_of, open_source
 from agegender.errors import UserError
 
@@ -71,3 +72,31 @@ def _deal_folds(rows: pd.DataFrame) -> pd.Series:
     """Deal each (partition age group, gender) stratum to folds 0, 1, 2, 3, 4, 0, ... in md5 order of the stem."""
     strata = rows.assign(partition=group_of_years(rows["age_years"], "partition"))
     return (rank_in_strata(strata, ["partition", "gender"]) % FOLDS).astype("Int64")
+
+
+UTKFACE = Dataset(
+    "utkface",
+    read_utkface,
+    (
+        Protocol(
+            name="utkface_exact",
+            description="faces whose age lies in one of Adience's eight ranges, other ages do not count; subjects are "
+            "unknown, so a person may stand in several folds",
+            age_group=lambda rows: group_of_years(rows["age_years"], "exact"),
+            stratum=partition,
+        ),
+        by_partition(
+            name="utkface_partition",
+            description="every face; age groups start at 0, 4, 7, 14, 24, 36, 46, 57 years; subjects are "
+            "unknown, so a person may stand in several folds",
+        ),
+        by_partition(
+            name="utkface_years",
+            description="every face of 0 to 100 years, older ones do not count; subjects are unknown, so a person may "
+            "stand in several folds",
+            labels=("age_years", "gender"),
+            fold=lambda rows: rows["fold"].where(rows["age_years"] <= 100),
+        ),
+    ),
+    crop=(0.93, 0.43),
+)

@@ -6,13 +6,13 @@ import json
 from collections.abc import Iterator, Mapping
 
 import pandas as pd
-from omegaconf import DictConfig
 
 from agegender.datasets.protocols import get_protocol
 from agegender.export.parity import TOLERANCE, TaskParity
 from agegender.metrics import Metric, headline_of
 from agegender.metrics.registry import answers_of
 from agegender.report.markup import MARKDOWN, code
+from agegender.spec import Run
 from agegender.tasks import Task, get_task
 
 FEW = 30  # faces: below it a share says next to nothing and is marked
@@ -30,7 +30,7 @@ person is. The network repeats the errors and the imbalance of its data set."""
 
 def write_card(
     name: str,
-    config: DictConfig,
+    run: Run,
     identity: str,
     metadata: Mapping[str, str],
     parity: Mapping[str, TaskParity],
@@ -47,18 +47,18 @@ def write_card(
         "\n\n".join(
             [
                 f"# {MARKDOWN.escape(name)}",
-                f"{MARKDOWN.escape(config.system.title)}, {precision}, exported from the run {code(identity)} of "
+                f"{MARKDOWN.escape(run.system.title)}, {precision}, exported from the run {code(identity)} of "
                 "agegender-bench.",
                 USE,
                 "## Training",
-                "\n".join(_training(config)),
+                "\n".join(_training(run)),
                 "## Feeding it",
                 "\n".join(_feeding(metadata)),
                 "## Is it the network that was trained?",
                 *_parity(parity, precision),
                 *_departure(departure, metadata["batch_norm_statistics"]),
                 "## How often it was right, and for whom",
-                f"torch's answers on the whole test fold {config.fold} ({len(predictions):,} faces), evaluated as the "
+                f"torch's answers on the whole test fold {run.fold} ({len(predictions):,} faces), evaluated as the "
                 "run says; 95 % intervals draw whole subjects where they are known. They cover the choice of "
                 "the test faces, not of the training faces.",
                 *(table for task in parity for table in _shares(predictions, task)),
@@ -70,17 +70,18 @@ def write_card(
     )
 
 
-def _training(config: DictConfig) -> Iterator[str]:
-    protocol, recipe = get_protocol(config.protocol.name, config.data.name), config.recipe
-    data = MARKDOWN.escape(config.data.title)
-    yield f"- **data**: {data}, test fold {config.fold}; see its terms before passing anything on"
-    if test := config.data.get("test"):
+def _training(run: Run) -> Iterator[str]:
+    protocol, recipe = get_protocol(run.protocol.name, run.data.name), run.recipe
+    data = MARKDOWN.escape(run.data.title)
+    yield f"- **data**: {data}, test fold {run.fold}; see its terms before passing anything on"
+    if run.test:
+        test = run.test.data.name
         yield f"- **tested on**: the faces of {test} of that fold, and all that is said of test faces here is of those"
     yield f"- **protocol**: {protocol.name} v{protocol.version}: {MARKDOWN.escape(protocol.description)}"
-    if (fraction := config.protocol.get("fraction", 1.0)) < 1:
-        yield f"- **part of the data**: {fraction:.0%} of every stratum"
+    if run.protocol.fraction < 1:
+        yield f"- **part of the data**: {run.protocol.fraction:.0%} of every stratum"
     steps = f"{recipe.steps} steps of {recipe.batch_size}"
-    yield f"- **recipe**: {MARKDOWN.escape(recipe.name)}, {steps}, seed {config.seed}; mode {config.mode}"
+    yield f"- **recipe**: {MARKDOWN.escape(recipe.name)}, {steps}, seed {run.seed}; mode {run.mode}"
 
 
 def _feeding(metadata: Mapping[str, str]) -> Iterator[str]:

@@ -5,17 +5,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from agegender.data.transforms.preprocessing import Preprocessing
+from agegender.data.transforms.views import find_views
 from agegender.heads import HEADS
 from agegender.prediction.trained import Trained
 from agegender.runs.environment import version
 from agegender.tasks import get_task
-
-VIEWS = {
-    "resize": "the whole face",
-    "centre_crop": "the central square",
-    "ten_crop": "corners and centre, each mirrored too, one at a time; the mean of the ten posteriors is the answer",
-    "flip": "the whole face and its mirror image, one at a time; the mean of both posteriors is the answer",
-}
 
 _NAMES = {head: name for name, head in HEADS.items()}
 
@@ -29,7 +23,7 @@ def describe(trained: Trained, statistics: str, free_batch: bool) -> Mapping[str
     side, channels = trained.input_size, ", ".join(trained.preprocessing.channels)
     preprocessing = {
         "face": f"a crop as in {trained.data}, RGB, resized to {trained.stored_size} x {trained.stored_size}, 0..255",
-        "views": f"{trained.evaluation.views}: {VIEWS[trained.evaluation.views]}",
+        "views": f"{trained.evaluation.views}: {find_views(trained.evaluation.views).meaning}",
         "resize": f"to {side} x {side}, bilinear, pixel i from coordinate i * {trained.stored_size} / {side}, no "
         "half-pixel centres, no antialiasing (TensorFlow 1 resize_images); crops are cut without resizing",
         **_numbers(trained.preprocessing, side),

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from agegender.data.batches import Faces
-from agegender.heads.head import NO_LABEL, Head
+from agegender.heads.head import Head
 from agegender.metrics.bootstrap import paired_bootstrap
 from agegender.runtimes.runtime import Logits, Session
-from agegender.tasks import Task
+from agegender.tasks import NO_LABEL, Task
 
 FACES = 1000  # at most
 TOLERANCE = 1e-3  # of a float32 file's logits

@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from omegaconf import DictConfig
 
-from agegender.config.settings import pack_of
 from agegender.data.batches import Faces
 from agegender.data.transforms.views import get_views
 from agegender.errors import UserError
@@ -20,12 +18,13 @@ from agegender.export.card import write_card
 from agegender.export.metadata import describe
 from agegender.export.parity import FACES, TaskParity, answers, compare, failures, some
 from agegender.prediction.trained import Trained, load
-from agegender.runs.config import read_config
+from agegender.runs.config import read_run
 from agegender.runs.predictions import read_predictions
 from agegender.runtimes import get_runtime
 from agegender.runtimes.runtime import Conversion, Logits, files_of
+from agegender.spec import Run
+from agegender.training.faces import faces_of, pack_of
 from agegender.training.inference import set_statistics
-from agegender.training.parts import faces_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,8 +50,8 @@ def export(run: RunFolder, form: str, precision: str, statistics: str | None, fo
     runtime.check(precision)
     trained = load(run)
     used = _resolve_statistics(trained, statistics)
-    config = read_config(run)
-    splits = _faces(config, run)
+    trained_run = read_run(run)
+    splits = _faces(trained_run, run)
     free = runtime.free_batch and not trained.depends_on_batch
     metadata = describe(trained, used, free)
     name = f"{trained.identity}-{precision}" + (f"-{statistics}" if statistics else "")
@@ -73,7 +72,7 @@ def export(run: RunFolder, form: str, precision: str, statistics: str | None, fo
         predictions = read_predictions(run.predictions)
         departure = _departure(predictions, faces, logits, trained) if statistics else {}
         card = file.with_name(f"{name}{runtime.suffix}.md")
-        text = write_card(card.stem, config, trained.identity, metadata, parity, departure, predictions, precision)
+        text = write_card(card.stem, trained_run, trained.identity, metadata, parity, departure, predictions, precision)
         card.write_text(text, encoding="utf-8")
         made = [*(part for part in files_of(file) if part != card), card]
         folder.mkdir(parents=True, exist_ok=True)
@@ -98,11 +97,11 @@ def _resolve_statistics(trained: Trained, statistics: str | None) -> str:
     return f"{'the single face' if statistics == 'batch' else 'running'} statistics"
 
 
-def _faces(config: DictConfig, run: RunFolder) -> dict[str, Faces]:
-    pack = pack_of(config)
-    if pack.digest != run.keys["data"]:
-        raise UserError(f"{config.data.pack} holds other faces than {run.identity} was trained on: prepare those again")
-    splits = faces_of(config, pack)
+def _faces(run: Run, folder: RunFolder) -> dict[str, Faces]:
+    pack = pack_of(run.data)
+    if pack.digest != folder.keys["data"]:
+        raise UserError(f"{run.data.pack} holds other faces than {folder.identity} was trained on: prepare those again")
+    splits = faces_of(run, pack)
     for faces in splits.values():
         faces.check()
     return splits

@@ -1,6 +1,5 @@
 """Heads: what a network answers for one task, one file per family of losses."""
 
-from importlib import import_module
 from inspect import isabstract, signature
 
 from agegender.errors import UserError
@@ -11,6 +10,7 @@ from agegender.heads.ranking import CoralHead, CornHead, RankingHead
 from agegender.heads.regression import RegressionHead
 from agegender.heads.softmax import SoftmaxHead
 from agegender.heads.sord import SordHead
+from agegender.registry import find
 from agegender.tasks import Task
 
 HEADS: dict[str, type[Head]] = {
@@ -29,11 +29,11 @@ HEADS: dict[str, type[Head]] = {
 def create_head(name: str, features: int, task: Task, **options: object) -> Head:
     """Build the head of this name over `features` inputs, with its own options.
 
-    `name` is one of `HEADS`, or the class of a head elsewhere, "my_losses.huber.HuberHead". UserError when there is
-    none of this name, when it does not take an option or a value, and for an ordinal loss on a task whose labels have
-    no order.
+    `name` is one of `HEADS`, or a class from outside the suite, "losses.huber:HuberHead". UserError when there is none
+    of this name, when it does not take an option or a value, and for an ordinal loss on a task whose labels have no
+    order.
     """
-    head = HEADS.get(name) or _elsewhere(name)
+    head = find(name, HEADS, "head", "head", is_head)
     if not task.ordinal and name != "softmax":
         raise UserError(f"the head {name} needs labels in an order, which those of {task.name} have not: use softmax")
     try:
@@ -43,20 +43,6 @@ def create_head(name: str, features: int, task: Task, **options: object) -> Head
     return head(features, task, **options)  # type: ignore[arg-type]
 
 
-def _elsewhere(name: str) -> type[Head]:
-    """The class of a head outside this package, by its dotted name."""
-    module, _, attribute = name.rpartition(".")
-    try:
-        found = getattr(import_module(module), attribute) if module else None
-    except ModuleNotFoundError as error:
-        if error.name is None or not module.startswith(error.name):
-            raise  # the file is there and asks for one that is not
-        found = None
-    except AttributeError:
-        found = None
-    if not (isinstance(found, type) and issubclass(found, Head)) or isabstract(found):
-        raise UserError(
-            f"there is no head '{name}': choose from {', '.join(HEADS)}, or name a class that Python can import and "
-            "that says its losses and its posterior, as in losses.huber.HuberHead (docs/adding_a_loss.md)"
-        )
-    return found
+def is_head(found: object) -> bool:
+    """Whether an object is the class of a head, with its losses and its posterior."""
+    return isinstance(found, type) and issubclass(found, Head) and not isabstract(found)

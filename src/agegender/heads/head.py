@@ -7,10 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from agegender.errors import UserError
-from agegender.tasks import Task
+from agegender.tasks import ANNOTATED, NO_LABEL, Task
 
-NO_LABEL = -1.0  # a face without a label for the head's task; it adds nothing to the loss
-ANNOTATED = "annotated"  # as `sigma` of a head: each face's own, from the data set
 DECISIONS = ("argmax", "expectation", "median")
 
 

@@ -6,19 +6,19 @@ weights of it can be had here.
 
 from torch import Tensor, nn
 
-from agegender.models.layers import caffe_norm, caffe_pool, classifier, gaussian_conv
+from agegender.models.layers import caffe_norm, caffe_pool, classifier, gaussian_conv, values_after
+from agegender.models.model import Model
 
 
 class CaffeNet(nn.Module):
-    """The backbone: (N, 3, 227, 227), BGR in 0..255 less a mean -> (N, 4096).
+    """The backbone: (N, 3, S, S), BGR in 0..255 less a mean -> (N, 4096).
 
     Unlike AlexNet it pools before it normalises. Convolutions 2, 4 and 5 are of two groups.
     """
 
-    input_size = 227
     features = 4096
 
-    def __init__(self, dropout: float = 0.0):
+    def __init__(self, input_size: int, dropout: float):
         super().__init__()
         self.layers = nn.Sequential(
             *(gaussian_conv(3, 96, 11, bias=0.0, stride=4), nn.ReLU(), caffe_pool(), caffe_norm(96)),
@@ -27,8 +27,11 @@ class CaffeNet(nn.Module):
             *(gaussian_conv(384, 384, 3, bias=1.0, padding=1, groups=2), nn.ReLU()),
             *(gaussian_conv(384, 256, 3, bias=1.0, padding=1, groups=2), nn.ReLU(), caffe_pool()),
         )
-        self.classifier = classifier(256 * 6 * 6, self.features, dropout)
+        self.classifier = classifier(values_after(self.layers, input_size), self.features, dropout)
 
     def forward(self, images: Tensor) -> Tensor:
         features: Tensor = self.classifier(self.layers(images))
         return features
+
+
+MODELS = (Model("caffenet", lambda size, mode, dropout: CaffeNet(size, dropout), 227),)

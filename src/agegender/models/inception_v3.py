@@ -7,13 +7,14 @@ it does not. rude-carnie starts from an ImageNet checkpoint; here the weights ar
 from torch import nn
 
 from agegender.models.layers import BetaBatchNorm2d
+from agegender.models.model import Model
 from agegender.modes import Mode
 
 FEATURES = 2048
 
 
-def inception_v3(mode: Mode, dropout: float = 0.0) -> nn.Module:
-    """Build the backbone: (N, 3, 227, 227) standardised RGB -> (N, 2048), `dropout` on the pooled features.
+def inception_v3(input_size: int, mode: Mode, dropout: float) -> nn.Module:
+    """Build the backbone: (N, 3, S, S) standardised RGB -> (N, 2048), `dropout` on the pooled features.
 
     Its batch norm gets `is_training`, so running statistics are used in evaluation in both modes; the faithful one
     estimates them at the authors' decay of 0.9997. No auxiliary classifier: `inception_v3_base` has none.
@@ -31,3 +32,6 @@ def inception_v3(mode: Mode, dropout: float = 0.0) -> nn.Module:
     network.fc = nn.Identity()
     network.features = FEATURES  # type: ignore[assignment]
     return network
+
+
+MODELS = (Model("inception_v3", inception_v3, 227, truncated_heads=True),)

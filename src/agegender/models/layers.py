@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn import functional as F
 
 
@@ -93,3 +94,14 @@ def classifier(features: int, width: int, dropout: float) -> nn.Sequential:
         nn.init.ones_(linear.bias)
         layers += [linear, nn.ReLU(), nn.Dropout(dropout)]
     return nn.Sequential(*layers)
+
+
+def values_after(layers: nn.Module, input_size: int) -> int:
+    """How many values `layers` make of a face of (input_size, input_size) pixels, found by shapes alone.
+
+    RuntimeError where the face is too small for them.
+    """
+    tensors = {name: tensor.to("meta") for name, tensor in (*layers.named_parameters(), *layers.named_buffers())}
+    with torch.no_grad():
+        maps: Tensor = functional_call(layers, tensors, torch.empty(2, 3, input_size, input_size, device="meta"))
+    return maps[0].numel()

@@ -15,30 +15,28 @@ from agegender.models.layers import (
     caffe_pool,
     classifier,
     gaussian_conv,
+    values_after,
 )
+from agegender.models.model import Model
 from agegender.modes import Mode
 
 
 class LeviHassner(nn.Module):
-    """The backbone, three convolution blocks and two full layers: (N, 3, 227, 227) -> (N, 512).
+    """The backbone, three convolution blocks and two full layers: (N, 3, S, S) -> (N, 512)."""
 
-    `side` is that of the last map, of 384 channels.
-    """
-
-    input_size = 227
     features = 512
 
-    def __init__(self, blocks: Sequence[nn.Module], side: int, dropout: float):
+    def __init__(self, blocks: Sequence[nn.Module], input_size: int, dropout: float):
         super().__init__()
         self.block1, self.block2, self.block3 = blocks
-        self.classifier = classifier(384 * side * side, self.features, dropout)
+        self.classifier = classifier(values_after(nn.Sequential(*blocks), input_size), self.features, dropout)
 
     def forward(self, images: Tensor) -> Tensor:
         features: Tensor = self.classifier(self.block3(self.block2(self.block1(images))))
         return features
 
 
-def gilnet(dropout: float = 0.0) -> LeviHassner:
+def gilnet(input_size: int, mode: Mode, dropout: float) -> LeviHassner:
     """Build the paper's Caffe network: GilLevi/AgeGenderDeepLearning `*_net_definitions/train_val_*.prototxt`.
 
     It reads BGR in 0..255 less a mean (`conf/preprocessing/caffe.yaml`). That the authors' last layer learns at ten
@@ -52,10 +50,10 @@ def gilnet(dropout: float = 0.0) -> LeviHassner:
         nn.Sequential(conv2, nn.ReLU(), caffe_pool(), caffe_norm(256)),
         nn.Sequential(conv3, nn.ReLU(), caffe_pool()),
     )
-    return LeviHassner(blocks, 7, dropout)
+    return LeviHassner(blocks, input_size, dropout)
 
 
-def levi_hassner_tf(dropout: float = 0.0) -> LeviHassner:
+def levi_hassner_tf(input_size: int, mode: Mode, dropout: float) -> LeviHassner:
     """Build the ports' default network: `levi_hassner` in dpressel/rude-carnie and ivclab/agegenderLMTCNN `model.py`.
 
     It reads standardised RGB, and normalises local responses after the first two pools.
@@ -68,10 +66,10 @@ def levi_hassner_tf(dropout: float = 0.0) -> LeviHassner:
         nn.Sequential(conv2, nn.ReLU(), nn.MaxPool2d(3, stride=2), LocalResponseNorm(256)),
         nn.Sequential(conv3, nn.ReLU(), nn.MaxPool2d(3, stride=2)),
     )
-    return LeviHassner(blocks, 6, dropout)
+    return LeviHassner(blocks, input_size, dropout)
 
 
-def levi_hassner_bn(mode: Mode, dropout: float = 0.0) -> LeviHassner:
+def levi_hassner_bn(input_size: int, mode: Mode, dropout: float) -> LeviHassner:
     """Build the ports' `levi_hassner_bn`: batch norm between convolution and ReLU, instead of LRN and of biases.
 
     Its batch norm does get `is_training`, so running statistics are used in evaluation in both modes; the faithful one
@@ -86,4 +84,11 @@ def levi_hassner_bn(mode: Mode, dropout: float = 0.0) -> LeviHassner:
         nn.Sequential(conv, norm, nn.ReLU(), nn.MaxPool2d(3, stride=2))
         for conv, norm in zip((conv1, conv2, conv3), norms, strict=True)
     ]
-    return LeviHassner(blocks, 6, dropout)
+    return LeviHassner(blocks, input_size, dropout)
+
+
+MODELS = (
+    Model("gilnet", gilnet, 227),
+    Model("levi_hassner_tf", levi_hassner_tf, 227),
+    Model("levi_hassner_bn", levi_hassner_bn, 227),
+)

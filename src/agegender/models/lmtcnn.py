@@ -1,22 +1,24 @@
 """LMTCNN (Lee, Chan, Chen, Chen, MIPR 2018), from the graph of the authors' code: ivclab/agegenderLMTCNN `model.py`."""
 
+from functools import partial
+
 from torch import Tensor, nn
 
-from agegender.models.layers import BetaBatchNorm2d, LocalResponseNorm, classifier, xavier
+from agegender.models.layers import BetaBatchNorm2d, LocalResponseNorm, classifier, values_after, xavier
+from agegender.models.model import Model
 from agegender.modes import Mode
 
 
 class LMTCNN(nn.Module):
-    """The backbone: (N, 3, 227, 227) standardised RGB -> (N, 512).
+    """The backbone: (N, 3, S, S) standardised RGB -> (N, 512).
 
     `widths` are the outputs of the two separable blocks: (256, 384) is the paper's 1-1, (512, 384) its 2-1. The names
     are width multipliers of (256, 384); the depthwise multiplier is always 1.
     """
 
-    input_size = 227
     features = 512
 
-    def __init__(self, widths: tuple[int, int], mode: Mode, dropout: float = 0.0):
+    def __init__(self, widths: tuple[int, int], input_size: int, mode: Mode, dropout: float):
         super().__init__()
         first, second = widths
         conv1 = xavier(nn.Conv2d(3, 96, 7, stride=4))
@@ -24,7 +26,8 @@ class LMTCNN(nn.Module):
         self.block1 = separable(96, first, stride=1, mode=mode)
         self.block2 = separable(first, second, stride=2, mode=mode)
         self.pool = nn.MaxPool2d(3, stride=2)
-        self.classifier = classifier(second * 6 * 6, self.features, dropout)
+        layers = nn.Sequential(self.stem, self.block1, self.block2, self.pool)
+        self.classifier = classifier(values_after(layers, input_size), self.features, dropout)
 
     def forward(self, images: Tensor) -> Tensor:
         features: Tensor = self.classifier(self.pool(self.block2(self.block1(self.stem(images)))))
@@ -43,3 +46,9 @@ def separable(inputs: int, outputs: int, stride: int, mode: Mode) -> nn.Sequenti
         )
         layers += [xavier(conv), nn.ReLU(), norm]
     return nn.Sequential(*layers)
+
+
+MODELS = (
+    Model("lmtcnn_1_1", partial(LMTCNN, (256, 384)), 227),
+    Model("lmtcnn_2_1", partial(LMTCNN, (512, 384)), 227),
+)

@@ -7,6 +7,7 @@ face of 227 pixels leaves an 8x8 map, of which the 7x7 average pool sees all but
 from torch import Tensor, nn
 
 from agegender.models.layers import BetaBatchNorm2d, xavier
+from agegender.models.model import Model
 from agegender.modes import Mode
 
 # Outputs and stride of the separable blocks, `conv_ds_2` to `conv_ds_14`.
@@ -14,27 +15,26 @@ BLOCKS = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)]
 
 
 class MobileNetV1(nn.Module):
-    """The backbone: (N, 3, 227, 227) standardised RGB -> (N, 1024).
+    """The backbone: (N, 3, S, S) standardised RGB -> (N, 1024).
 
     Batch norm gets `is_training` here, so running statistics are used in evaluation in both modes, estimated at slim's
     decay of 0.999 in the faithful one (the 0.9997 in the authors' function is never used). `dropout` falls on the
-    pooled features; the authors' graph has none.
+    pooled features; the authors' graph has none. A map that is not of 8x8 is averaged whole.
     """
 
-    input_size = 227
     features = 1024
 
-    def __init__(self, mode: Mode, dropout: float = 0.0):
+    def __init__(self, input_size: int, mode: Mode, dropout: float):
         super().__init__()
-        blocks = [nn.Sequential(*convolution(3, 32, 3, mode, stride=2, size=self.input_size))]
-        inputs, size = 32, (self.input_size + 1) // 2
+        blocks = [nn.Sequential(*convolution(3, 32, 3, mode, stride=2, size=input_size))]
+        inputs, size = 32, (input_size + 1) // 2
         for outputs, stride in BLOCKS:
             depthwise = convolution(inputs, inputs, 3, mode, stride=stride, size=size, groups=inputs)
             size = -(-size // stride)
             blocks.append(nn.Sequential(*depthwise, *convolution(inputs, outputs, 1, mode, size=size)))
             inputs = outputs
         self.blocks = nn.Sequential(*blocks)
-        self.pool = nn.Sequential(nn.AvgPool2d(7, stride=2), nn.Flatten(), nn.Dropout(dropout))
+        self.pool = nn.Sequential(nn.AvgPool2d(7 if size == 8 else size), nn.Flatten(), nn.Dropout(dropout))
 
     def forward(self, images: Tensor) -> Tensor:
         features: Tensor = self.pool(self.blocks(images))
@@ -53,3 +53,6 @@ def convolution(
     norm = BetaBatchNorm2d(outputs, batch_statistics=False, momentum=mode.batch_norm_momentum)
     padding = [nn.ZeroPad2d((0, 1, 0, 1))] if lopsided else []
     return [*padding, xavier(conv), norm, nn.ReLU()]
+
+
+MODELS = (Model("mobilenet_v1", MobileNetV1, 227, truncated_heads=True),)

@@ -1,21 +1,15 @@
 """A network: a backbone that reads faces and one head per task."""
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
 
 from agegender.errors import UserError
 from agegender.heads import create_head
-from agegender.models.caffenet import CaffeNet
-from agegender.models.inception_v3 import inception_v3
-from agegender.models.levi_hassner import gilnet, levi_hassner_bn, levi_hassner_tf
-from agegender.models.lmtcnn import LMTCNN
-from agegender.models.mobilenet_v1 import MobileNetV1
-from agegender.models.torchvision_models import TRUNKS, today
-from agegender.models.vgg import AgeNet, VGGFace
-from agegender.modes import Mode, get_mode
+from agegender.models import get_model
+from agegender.models.sizes import check_size, features_of
+from agegender.modes import get_mode
 from agegender.tasks import get_task
 
 
@@ -32,59 +26,39 @@ class Network(nn.Module):
         return {task: head(features) for task, head in self.heads.items()}
 
 
-BACKBONES: dict[str, Callable[[Mode, float], nn.Module]] = {
-    "lmtcnn_1_1": lambda mode, dropout: LMTCNN((256, 384), mode, dropout),
-    "lmtcnn_2_1": lambda mode, dropout: LMTCNN((512, 384), mode, dropout),
-    "mobilenet_v1": MobileNetV1,
-    # Those that do not ask for the mode are one function in both: no batch norm, or torch's own.
-    "gilnet": lambda _, dropout: gilnet(dropout),
-    "levi_hassner_tf": lambda _, dropout: levi_hassner_tf(dropout),
-    "levi_hassner_bn": levi_hassner_bn,
-    "inception_v3": inception_v3,
-    "caffenet": lambda _, dropout: CaffeNet(dropout),
-    "vgg_face": lambda _, dropout: VGGFace(dropout),
-    "thin_age": lambda _, dropout: AgeNet(32, dropout),
-    "tiny_age": lambda _, dropout: AgeNet(16, dropout),
-    **{name: partial(today, name) for name in TRUNKS},
-}
-# Heads start at N(0, 0.01); over these backbones the authors cut that distribution at two deviations.
-TRUNCATED_HEADS = ("mobilenet_v1", "inception_v3")
-
-
-def list_models() -> list[str]:
-    """Names that `create_model` knows, in the order of the papers, then those of today."""
-    return list(BACKBONES)
-
-
 def create_model(
     name: str,
     tasks: Sequence[str] = ("age", "gender"),
     mode: str = "sound",
     *,
+    input_size: int | None = None,
     dropout: float = 0.0,
     heads: Mapping[str, str | Mapping[str, Any]] | None = None,
 ) -> Network:
     """Build a network with fresh weights (seed torch for repeatable ones).
 
-    `name` is one of `list_models()`; `tasks` one or more task names, a head each in this order; `mode` "sound" or
-    "faithful" (the authors' batch norm: LMTCNN's keeps to batch statistics in evaluation too); `dropout` 0..1; `heads`
-    {task: name of a head, or {"name": name, its own options ...}}, softmax where not given.
-    The network maps images (N, 3, S, S), float32, of the size in `conf/model/<name>.yaml` and prepared as its systems
-    say (`data.preprocessing`; most: RGB, each image standardised to mean 0 and deviation 1), to a dictionary
-    {task: logits (N, K)}. Raises UserError for an unknown name, task, mode or head, or no task at all.
+    `name` is one of `list_models()`, or the `models.model.Model` at `package.module:object`; `tasks` one or more task
+    names, a head each in this order; `mode` "sound" or "faithful" (the authors' batch norm: LMTCNN's keeps to batch
+    statistics in evaluation too); `input_size` in pixels, None for the paper's; `dropout` 0..1; `heads` {task: name of
+    a head, or {"name": name, its own options ...}}, softmax where not given.
+    The network maps images (N, 3, S, S), float32, S = `input_size`, prepared as its systems say
+    (`data.transforms.preprocessing`; most: RGB, each image standardised to mean 0 and deviation 1), to a dictionary
+    {task: logits (N, K)}. Raises UserError for an unknown name, task, mode or head, for no task at all, and for a size
+    that the backbone does not work on.
     """
-    if name not in BACKBONES:
-        raise UserError(f"there is no model '{name}': choose from {', '.join(BACKBONES)}")
     if not tasks:
         raise UserError(f"model '{name}' needs at least one task, such as tasks=[age]")
-    backbone = BACKBONES[name](get_mode(mode), dropout)
-    features: int = backbone.features  # type: ignore[assignment]
+    model = get_model(name)
+    size = model.input_size if input_size is None else input_size
+    check_size(name, size)
+    backbone = model.build(size, get_mode(mode), dropout)
+    features = features_of(backbone)
     chosen = {task: (heads or {}).get(task, "softmax") for task in tasks}
     created = {
         task: create_head(**({"name": head} if isinstance(head, str) else head), features=features, task=get_task(task))
         for task, head in chosen.items()
     }
-    if name in TRUNCATED_HEADS:
+    if model.truncated_heads:
         for head in created.values():
             nn.init.trunc_normal_(head.weight, std=0.01, a=-0.02, b=0.02)
     return Network(backbone, created)

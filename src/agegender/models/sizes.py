@@ -1,45 +1,47 @@
-"""Which sizes of faces the backbones read, tried without computing anything."""
+"""Which sizes of faces a backbone works on, tried without computing anything."""
 
 from bisect import bisect_left
-from functools import lru_cache
-from pathlib import Path
+from functools import cache
 
 import torch
-from omegaconf import OmegaConf
+from torch import nn
 
-from agegender.config.settings import config_folder
 from agegender.errors import UserError
-from agegender.models.network import BACKBONES
+from agegender.models import MODELS, get_model
 from agegender.modes import get_mode
 
 LARGEST = 1024  # pixels, beyond which no size is tried
 
 
-def check_size(model: str, size: int) -> None:
-    """Refuse a model there is none of, and faces of (size, size) pixels that its full layers or its strides forbid."""
-    if model not in BACKBONES:
-        raise UserError(f"system.model.name={model}: there is no such model, choose from {', '.join(BACKBONES)}")
-    own = own_size(model)
-    if size == own or reads(model, size):
+def check_size(name: str, size: int) -> None:
+    """Refuse a model there is none of, and faces of (size, size) pixels that its backbone does not work on."""
+    if name in MODELS and size == MODELS[name].input_size:
         return
-    least = bisect_left(range(own), True, key=lambda pixels: reads(model, pixels))
-    most = own + bisect_left(range(own + 1, LARGEST + 1), True, key=lambda pixels: not reads(model, pixels))
-    sizes = f"at least {least}" if most == LARGEST else f"{least} to {most}"
-    raise UserError(f"system.model.input_size={size}: {model} reads faces of {sizes} pixels, choose one of these sizes")
+    reason = refusal(name, size)
+    if reason is None:
+        return
+    larger = range(size + 1, LARGEST + 1)
+    least = bisect_left(larger, True, key=lambda pixels: refusal(name, pixels) is None)
+    if least == len(larger):  # a backbone from outside the suite, which need not work on every larger size
+        raise UserError(f"input_size={size}: {name} does not work on faces of this size, choose another ({reason})")
+    raise UserError(f"input_size={size}: {name} works on faces of at least {larger[least]} pixels, choose such a size")
 
 
-def own_size(model: str) -> int:
-    """Return the size that a model's configuration gives it, that of its paper."""
-    return int(OmegaConf.load(Path(config_folder()) / "model" / f"{model}.yaml").input_size)
-
-
-@lru_cache
-def reads(model: str, size: int) -> bool:
-    """Whether a backbone takes faces of (size, size) pixels: its shapes fit, on torch's device without memory."""
+@cache
+def refusal(name: str, size: int) -> str | None:
+    """Say why a backbone does not work on faces of (size, size) pixels; None where it does."""
     with torch.device("meta"), torch.inference_mode():
-        backbone = BACKBONES[model](get_mode("sound"), 0.0).eval()
         try:
-            backbone(torch.empty(2, 3, size, size))
-        except RuntimeError:
-            return False
-    return True
+            backbone = get_model(name).build(size, get_mode("sound"), 0.0).eval()
+            shape = tuple(backbone(torch.empty(2, 3, size, size)).shape)
+        except (RuntimeError, ValueError) as error:
+            return " ".join(str(error).split())[:100]
+    return None if shape == (2, features_of(backbone)) else f"features of two faces have the shape {shape}"
+
+
+def features_of(backbone: nn.Module) -> int:
+    """Return the number of a backbone's features; UserError where it does not say it."""
+    features = getattr(backbone, "features", None)
+    if not isinstance(features, int):
+        raise UserError(f"{type(backbone).__name__} is no backbone: its attribute `features` must be their number")
+    return features

@@ -2,25 +2,32 @@
 
 from torch import Tensor, nn
 
+from agegender.models.layers import values_after
+from agegender.models.model import Model
+
 
 class VGGFace(nn.Module):
-    """VGG-Face's backbone, which is VGG-16 as far as its fc7: (N, 3, 224, 224), BGR in 0..255 less a mean -> (N, 4096).
+    """VGG-Face's backbone, which is VGG-16 as far as its fc7: (N, 3, S, S), BGR in 0..255 less a mean -> (N, 4096).
 
     Layers and first weights are torchvision's: the authors' initial values were not found, and their trained weights
     cannot be had here. `dropout` falls on both full layers.
     """
 
-    input_size = 224
     features = 4096
 
-    def __init__(self, dropout: float = 0.0):
+    def __init__(self, input_size: int, dropout: float):
         super().__init__()
         # Here, because its import takes a second that the other networks need not wait for.
         from torchvision.models import vgg16
 
         whole = vgg16(weights=None, dropout=dropout)
         self.layers = whole.features
-        self.classifier = nn.Sequential(nn.Flatten(), *whole.classifier[:-1])
+        first, *others, _ = whole.classifier
+        if (values := values_after(self.layers, input_size)) != first.in_features:
+            first = nn.Linear(values, self.features)  # another size than the 224 pixels of the paper
+            nn.init.normal_(first.weight, std=0.01)
+            nn.init.zeros_(first.bias)
+        self.classifier = nn.Sequential(nn.Flatten(), first, *others)
 
     def forward(self, images: Tensor) -> Tensor:
         features: Tensor = self.classifier(self.layers(images))
@@ -36,9 +43,7 @@ class AgeNet(nn.Module):
     before they are trained on MS-Celeb-1M. The authors have no dropout; `dropout` falls on the pooled features.
     """
 
-    input_size = 224
-
-    def __init__(self, width: int, dropout: float = 0.0):
+    def __init__(self, width: int, dropout: float):
         super().__init__()
         layers: list[nn.Module] = []
         inputs = 3
@@ -55,3 +60,10 @@ class AgeNet(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         features: Tensor = self.layers(images)
         return features
+
+
+MODELS = (
+    Model("vgg_face", lambda size, mode, dropout: VGGFace(size, dropout), 224),
+    Model("thin_age", lambda size, mode, dropout: AgeNet(32, dropout), 224),
+    Model("tiny_age", lambda size, mode, dropout: AgeNet(16, dropout), 224),
+)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from agegender.data.transforms.views import get_views
 from agegender.prediction.pictures import Box, Face
 from agegender.prediction.trained import Trained
+from agegender.training.inference import compute, decisions, posteriors
 
 
 @dataclass(frozen=True)
@@ -53,24 +54,21 @@ def answer(trained: Trained, faces: Iterable[Face]) -> Iterator[Answer]:
     while batch := list(islice(waiting, size)):
         first = first or batch
         repeats = islice(cycle(first), size - len(batch)) if trained.evaluation.repeats != "none" else ()
-        pixels = np.stack([face.pixels for face in (*batch, *repeats)])
-        posteriors = _posteriors(trained, torch.from_numpy(pixels).to(device))
-        choices = {task: trained.network.heads[task].decide(x) for task, x in posteriors.items()}  # type: ignore[operator]
+        pixels = torch.from_numpy(np.stack([face.pixels for face in (*batch, *repeats)]))
+        answers = _mean_over_views(trained, pixels.to(device), device)
+        choices = decisions(trained.network, answers)
         for row, face in enumerate(batch):
-            tasks = {task: TaskAnswer(x[row].numpy(), choices[task][row].item()) for task, x in posteriors.items()}
+            tasks = {task: TaskAnswer(x[row].numpy(), choices[task][row].item()) for task, x in answers.items()}
             yield Answer(face.file, face.box, tasks)
 
 
-@torch.inference_mode()
-def _posteriors(trained: Trained, faces: torch.Tensor) -> dict[str, torch.Tensor]:
+def _mean_over_views(trained: Trained, faces: torch.Tensor, device: torch.device) -> dict[str, torch.Tensor]:
     """Each task's posterior (N, K), the mean over the views; faces uint8 (N, S, S, 3)."""
     views = get_views(trained.evaluation.views)
+    images = (trained.preprocessing(view(faces, trained.input_size)) for view in views)
+    answers = list(compute(posteriors(trained.network), images, device, trained.precision))
     total: dict[str, torch.Tensor] = {}
-    for view in views:
-        images = trained.preprocessing(view(faces, trained.input_size))
-        with torch.autocast(faces.device.type, torch.bfloat16, enabled=trained.precision == "bf16-mixed"):
-            logits = trained.network(images)
-        for task, x in logits.items():
-            posterior = trained.network.heads[task].posterior(x).cpu()  # type: ignore[operator]
+    for each in answers:
+        for task, posterior in each.items():
             total[task] = total.get(task, torch.zeros(())) + posterior / len(views)
     return total

@@ -10,15 +10,12 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from agegender.data.images import MIN_SIDE, UnreadableImage, _open, _rgb, _upright, decode
+from agegender.datasets.catalogue import get_dataset
 from agegender.errors import UserError
 from agegender.prediction.pictures import Box, Face, read
 
 MAX_SIDE = 1600  # pixels; larger photographs are searched in a smaller copy
 MIN_FACE = 20  # pixels of that copy
-# How far a data set's crops reach: side of the crop in longer sides of the detector's box, and the height of the box's
-# centre in the crop. Medians measured with this detector on 46 faces of Adience (`faces/`, three users), 50 of FairFace
-# (margin 0.25) and 51 of UTKFace, each on a grey ground twice its size.
-CROPS = {"adience": (1.52, 0.48), "fairface": (0.98, 0.42), "utkface": (0.93, 0.43)}
 
 
 def open_photograph(file: Path) -> Image.Image:
@@ -33,7 +30,7 @@ def open_photograph(file: Path) -> Image.Image:
 def detected(
     files: Iterable[Path], size: int, data: str, unreadable: dict[Path, str], faceless: list[Path]
 ) -> Iterator[Face]:
-    """Yield the faces in each photograph, cut out as in the data set named `data` (Adience if it is not known).
+    """Yield the faces in each photograph, cut out as in the data set named `data`.
 
     Photographs without any are put into `faceless`, and why others cannot be read into `unreadable`.
     """
@@ -79,7 +76,7 @@ def find_faces(photograph: Image.Image) -> list[Box]:
 
 def crop_box(box: Box, data: str) -> Box:
     """Return the square around a face's box that the data set's crops would show; black beyond the picture's border."""
-    reach, height = CROPS.get(data, CROPS["adience"])
+    reach, height = get_dataset(data).crop
     left, top, right, bottom = box
     side = round(reach * max(right - left, bottom - top))
     x, y = round((left + right - side) / 2), round((top + bottom) / 2 - height * side)

@@ -4,14 +4,13 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from agegender.config.settings import evaluation_of, preprocessing_of
-from agegender.data.transforms.preprocessing import Preprocessing
+from agegender.data.transforms.preprocessing import Preprocessing, get_preprocessing
 from agegender.errors import Damaged, UserError
 from agegender.models.layers import BetaBatchNorm2d
 from agegender.models.network import Network
-from agegender.modes import Evaluation
-from agegender.runs.config import read_config
+from agegender.runs.config import read_run
 from agegender.runs.folder import RunFolder
+from agegender.spec import Evaluation
 from agegender.training.fit import build_network
 from agegender.training.inference import set_statistics
 from agegender.training.transfer.weights import load_run_weights
@@ -21,7 +20,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Trained:
-    """A run's network with its evaluated weights, and what its evaluation put before it."""
+    """A run's network with its evaluated weights, and its test-time settings."""
 
     identity: str
     data: str  # name of the data set it was trained on
@@ -79,8 +78,8 @@ def load(folder: RunFolder) -> Trained:
 
     UserError where the weights are missing, do not fit, or are not the ones that were evaluated.
     """
-    config = read_config(folder)
-    evaluation, network, weights = evaluation_of(config), build_network(config), _weights(folder)
+    run = read_run(folder)
+    evaluation, network, weights = run.evaluation, build_network(run), _weights(folder)
     if evaluation.statistics == "reestimated" and weights != folder.weights:
         raise UserError(
             f"{folder.path} was evaluated with batch norm statistics re-estimated from training faces, and keeps none "
@@ -91,14 +90,14 @@ def load(folder: RunFolder) -> Trained:
         set_statistics(network, evaluation.statistics)
     return Trained(
         folder.read("identity").get("identity", folder.identity),
-        config.data.name,
+        run.data.name,
         network.eval(),
         evaluation,
-        config.data.size,
-        config.system.model.input_size,
-        preprocessing_of(config),
-        config.precision,
-        config.seed,
+        run.data.size,
+        run.system.model.input_size,
+        get_preprocessing(run.system.preprocessing.model_dump()),
+        run.precision,
+        run.seed,
     )
 
 

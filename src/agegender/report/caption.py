@@ -3,61 +3,54 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
-from omegaconf import DictConfig
-
-from agegender.config.settings import other_test_set, pack_of
 from agegender.data.pack import Pack
 from agegender.datasets.protocols import apply_protocol, get_protocol
+from agegender.spec import Run
+from agegender.training.faces import pack_of
 
 
-def caption(config: DictConfig, pack: Pack, title: str) -> dict[str, str]:
-    """The facts of a table, from the configuration of one of its runs and the pack they all read."""
-    protocol = get_protocol(config.protocol.name, config.data.name)
-    recipe = config.recipe
-    selected = "best on validation" if config.mode == "sound" else "last checkpoint"
+def caption(run: Run, pack: Pack, title: str, pretrained: str | None = None) -> dict[str, str]:
+    """The facts of a table, from one run and the pack that all read; `pretrained` names the runs they start from."""
+    protocol = get_protocol(run.protocol.name, run.data.name)
+    recipe = run.recipe
+    selected = "best on validation" if run.mode == "sound" else "last checkpoint"
     return {
         "experiment": title,
-        "data": f"{config.data.title}, digest {pack.digest[:16]}, {config.data.size} pixels",
+        "data": f"{run.data.title}, digest {pack.digest[:16]}, {run.data.size} pixels",
         "protocol": f"{protocol.name} v{protocol.version}: {protocol.description}",
-        "tested on": _tested(config),
-        "partial": "; ".join(_shortfalls(config, pack)),
-        "recipe": f"{recipe.name}: {recipe.steps} steps of {recipe.batch_size}, {recipe.optimizer}; seed {config.seed}",
-        "transfer": _pretrained(config),
-        "mode": f"{config.mode}; weights evaluated: {selected}",
+        "tested on": _tested(run),
+        "partial": "; ".join(_shortfalls(run, pack)),
+        "recipe": f"{recipe.name}: {recipe.steps} steps of {recipe.batch_size}, {recipe.optimizer}; seed {run.seed}",
+        "transfer": f"from {Path(pretrained).name}, weights of the same fold and seed" if pretrained else "",
+        "mode": f"{run.mode}; weights evaluated: {selected}",
         "date": datetime.now(UTC).date().isoformat(),
     }
 
 
-def _pretrained(config: DictConfig) -> str:
-    """Name the runs an experiment starts from, without the folder they are in."""
-    pattern = config.get("pretrained")
-    return f"from {Path(pattern).name}, weights of the same fold and seed" if pattern else ""
-
-
-def _tested(config: DictConfig) -> str:
+def _tested(run: Run) -> str:
     """Name the other data set whose faces are tested, its digest and how it is read; "" where there is none."""
-    if (other := other_test_set(config)) is None:
+    if run.test is None:
         return ""
-    protocol = get_protocol(other.protocol.name, other.data.name)
-    digest = pack_of(other).digest[:16]
-    return f"{other.data.title}, digest {digest}, {protocol.name} v{protocol.version}: {protocol.description}"
+    protocol = get_protocol(run.test.protocol.name, run.test.data.name)
+    digest = pack_of(run.test.data).digest[:16]
+    return f"{run.test.data.title}, digest {digest}, {protocol.name} v{protocol.version}: {protocol.description}"
 
 
-def _shortfalls(config: DictConfig, pack: Pack) -> list[str]:
+def _shortfalls(run: Run, pack: Pack) -> list[str]:
     """How the faces fall short of what published numbers were measured on."""
-    found, protocol = [], get_protocol(config.protocol.name, config.data.name)
+    found, protocol = [], get_protocol(run.protocol.name, run.data.name)
     if pack.info["missing"]:
         found.append(f"{pack.info['missing']} faces missing from this copy")
-    if (fraction := config.protocol.get("fraction", 1.0)) < 1:
-        found.append(f"{fraction:.0%} of every stratum of fold, age group and annotated gender")
-    if (half := config.get("half")) is not None:
-        found.append(f"trained on half {half} of the faces outside the test fold")
-    if config.data.name not in ("adience", "generated") and "distinct" in protocol.counts:
-        faces = len(apply_protocol(pack.manifest, config.protocol.name, config.data.name))
+    if run.protocol.fraction < 1:
+        found.append(f"{run.protocol.fraction:.0%} of every stratum of fold, age group and annotated gender")
+    if run.half is not None:
+        found.append(f"trained on half {run.half} of the faces outside the test fold")
+    if run.data.name not in ("adience", "generated") and "distinct" in protocol.counts:
+        faces = len(apply_protocol(pack.manifest, run.protocol.name, run.data.name))
         (published,) = protocol.counts["distinct"]
         if faces < published:
             found.append(f"{faces:,} of {published:,} published faces")
     variant = protocol.variant
-    if config.data.name == "adience" and variant and not pack.manifest["image"].str.contains(f"{variant}/").all():
+    if run.data.name == "adience" and variant and not pack.manifest["image"].str.contains(f"{variant}/").all():
         found.append(f"not Adience's {variant}/ images, of which the published numbers are")
     return found

@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 
 from agegender.cost.counts import Counts, count
 from agegender.cost.measurement import Measurement, read_all
+from agegender.data.transforms.views import get_views
+from agegender.models.layers import BetaBatchNorm2d
 from agegender.report.markup import Markup, Section
-from agegender.runtimes import RUNTIMES
-
-if TYPE_CHECKING:
-    from agegender.config.jobs import Job
+from agegender.runs.job import Job
+from agegender.runtimes import title_of
+from agegender.training.fit import build_network
 
 _NOTES = (
     "Of one face. MACs: multiplications with addition of convolutions and linear layers, in millions; MB: 10^6 bytes "
@@ -46,10 +46,10 @@ class Setting:
 
 @dataclass(frozen=True)
 class SystemCost:
-    """The counts of a system's network, and its measurements by setting.
+    """The counts of a system's network, its measurements by setting, and the name of its backbone and of its tasks.
 
     `other_function`: the modes and variants whose accuracy is not of the network that is measured here, since it reads
-    the faces beside a face, or averages over several views of a face. `backbone` and `tasks` are the system's.
+    the faces beside a face, or averages over several views of a face.
     """
 
     counts: Counts
@@ -61,8 +61,6 @@ class SystemCost:
 
 def load_costs(jobs: Iterable[Job], costs: Path) -> dict[str, SystemCost]:
     """Count the network of every system among the jobs and find its measurements: of the same model and tasks."""
-    from agegender.training.fit import build_network
-
     jobs = list(jobs)
     found: dict[tuple[str, tuple[str, ...], int], dict[Setting, Measurement]] = {}
     for each in read_all(costs):
@@ -74,25 +72,20 @@ def load_costs(jobs: Iterable[Job], costs: Path) -> dict[str, SystemCost]:
     other = {key for key, job in alike.items() if _is_other_function(job)}
     return {
         system: SystemCost(
-            count(partial(build_network, job.config), job.config.system.model.input_size),
-            found.get((job.config.system.model.name, job.tasks, job.config.system.model.input_size), {}),
+            count(partial(build_network, job.run), job.run.system.model.input_size),
+            found.get((job.run.system.model.name, job.tasks, job.run.system.model.input_size), {}),
             frozenset((mode, variant) for name, mode, variant in other if name == system),
-            backbone=job.config.system.model.name,
-            tasks=job.tasks,
+            job.run.system.model.name,
+            job.tasks,
         )
         for system, job in reversed(first.items())
     }
 
 
 def _is_other_function(job: Job) -> bool:
-    from agegender.config.settings import evaluation_of
-    from agegender.data.transforms.views import get_views
-    from agegender.models.layers import BetaBatchNorm2d
-    from agegender.training.fit import build_network
-
-    evaluation = evaluation_of(job.config)
+    evaluation = job.run.evaluation
     with torch.device("meta"):
-        norms = [m for m in build_network(job.config).modules() if isinstance(m, BetaBatchNorm2d)]
+        norms = [m for m in build_network(job.run).modules() if isinstance(m, BetaBatchNorm2d)]
     reads_batch = {"batch": bool(norms), "network": any(norm.batch_statistics for norm in norms)}
     return len(get_views(evaluation.views)) > 1 or reads_batch.get(evaluation.statistics, False)
 
@@ -117,14 +110,10 @@ def settings_of(costs: Mapping[str, SystemCost]) -> list[Setting]:
 
 
 def pairs_of(costs: Mapping[str, SystemCost]) -> list[tuple[str, str]]:
-    """Return the systems of one backbone that answer another task and gender: to answer both, both must be run."""
-    single = [(system, cost) for system, cost in costs.items() if len(cost.tasks) == 1]
-    return [
-        (system, other)
-        for system, cost in single
-        for other, gender in single
-        if cost.tasks != gender.tasks == ("gender",) and cost.backbone == gender.backbone
-    ]
+    """Return a system of another task alone and one of gender alone, of one backbone: to answer both, both must run."""
+    gender = {system: cost for system, cost in costs.items() if cost.tasks == ("gender",)}
+    others = {system: cost for system, cost in costs.items() if len(cost.tasks) == 1 and system not in gender}
+    return [(one, two) for one in others for two in gender if others[one].backbone == gender[two].backbone]
 
 
 def both(one: Counts, other: Counts) -> Counts:
@@ -158,7 +147,7 @@ def _section(
     for pair in pairs_of(costs):
         title = " + ".join(titles[system] for system in pair)
         body.append(_line(title, [costs[system] for system in pair], settings, markup))
-    measured = (f"{RUNTIMES[s.runtime].title}, {s.precision}" for s in settings)
+    measured = (f"{title_of(s.runtime)}, {s.precision}" for s in settings)
     head = [markup.escape(text) for text in ("system", "parameters", "MACs, million", "MB", *measured)]
     title = "Cost"
     if settings:
@@ -182,7 +171,7 @@ def counted(counts: Counts) -> list[str]:
 def fastest(cost: SystemCost, device: str) -> str:
     """Name a device's fastest runtime for one face on one thread in float32, and its milliseconds; "" if none."""
     found = [
-        (each.median, RUNTIMES[setting.runtime].title)
+        (each.median, title_of(setting.runtime))
         for setting, each in cost.measured.items()
         if setting.is_published and setting.device == device
     ]

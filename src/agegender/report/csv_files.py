@@ -72,12 +72,12 @@ def _cost_lines(costs: Mapping[str, SystemCost]) -> Iterator[Sequence[Any]]:
     for system, cost in costs.items():
         counts = list(asdict(cost.counts).values())
         for setting, each in cost.measured.items():
-            latency = each.facts["latency_ms"]
-            sizes = [each.facts.get("file_bytes"), each.facts.get("peak_bytes")]
+            latency = each.results["latency_ms"]
+            sizes = [each.results.get("file_bytes"), each.results.get("peak_bytes")]
             times = [f"{latency[name]:.6f}" for name in ("median", "p90", "p99", "iqr", "minimum")]
-            made = each.facts["environment"]
-            versions = " ".join(f"{name} {each.facts['versions'][name]}" for name in each.facts["versions"])
-            origin = [f"{each.facts['turns']['drift']:.4f}", made["commit"], made["started"], versions]
+            made = each.results["environment"]
+            versions = " ".join(f"{name} {each.results['versions'][name]}" for name in each.results["versions"])
+            origin = [f"{each.results['turns']['drift']:.4f}", made["commit"], made["started"], versions]
             yield [system, *vars(setting).values(), *counts, *sizes, *times, latency["n"], *origin]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -13,10 +13,8 @@ import pandas as pd
 from agegender import metrics
 from agegender.errors import Damaged
 from agegender.runs.folder import RunFolder
+from agegender.runs.job import Job
 from agegender.runs.predictions import read_predictions
-
-if TYPE_CHECKING:
-    from agegender.config.jobs import Job
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +83,7 @@ def progress(records: Sequence[Record]) -> str:
 
 
 def _load(job: Job) -> Record:
-    run = RunFolder(job.run)
+    run = job.folder
     try:
         if run.state == "done":
             return _load_done(job, run)

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import nan
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,15 +18,8 @@ from agegender.report.cells import Cell, Difference, build_cell, build_differenc
 from agegender.report.costs import SystemCost
 from agegender.report.published import Published
 from agegender.report.records import Record
+from agegender.runs.job import OF_A_FOLD, REPEATS, TABLE, Job
 from agegender.tasks import TASKS
-
-if TYPE_CHECKING:
-    from agegender.config.jobs import Job
-
-# Keys of an identity by their place in a table.
-TABLE = ("data", "protocol", "half")  # the same in all of it
-REPEATS = ("fold", "seed")  # what a row is averaged over
-OF_A_FOLD = ("weights",)  # which a run starts from: of its own fold and seed
 
 _EQUAL = 1e-12  # how far means of the same answers may be apart
 

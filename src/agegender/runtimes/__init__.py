@@ -1,6 +1,8 @@
-"""The runtimes the suite knows, each in a file of its own that imports its packages only when it is used."""
+"""The runtimes of the suite, each in a file of its own that imports its packages only when it is used."""
 
-from agegender.errors import UserError
+from dataclasses import replace
+
+from agegender.registry import find
 from agegender.runtimes.cuda import CUDA, CUDA_COMPILED, CUDA_GRAPH
 from agegender.runtimes.executorch import EXECUTORCH
 from agegender.runtimes.litert import LITERT
@@ -19,7 +21,11 @@ RUNTIMES: dict[str, Runtime] = {
 
 
 def get_runtime(name: str) -> Runtime:
-    """Return the runtime of this name; UserError when there is none."""
-    if name not in RUNTIMES:
-        raise UserError(f"there is no runtime '{name}': choose from {', '.join(RUNTIMES)}")
-    return RUNTIMES[name]
+    """Return the runtime of this name, or the one at `package.module:object`; UserError when there is none."""
+    # By the name that it is found by: what is measured, perhaps in another process, keeps no more of it.
+    return replace(find(name, RUNTIMES, "runtime", "runtime", lambda found: isinstance(found, Runtime)), name=name)
+
+
+def title_of(name: str) -> str:
+    """Return a runtime's title; its name where it is not of the suite, whose code a report need not have."""
+    return RUNTIMES[name].title if name in RUNTIMES else name

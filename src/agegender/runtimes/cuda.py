@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from agegender.runtimes import torch as eager
-from agegender.runtimes.runtime import Conversion, Runtime
+from agegender.runtimes.runtime import Conversion, Runtime, Session
 
 Forward = Callable[[Tensor], tuple[Tensor, ...]]
+How = Callable[[nn.Module, Tensor], Forward]
+"""A module on a GPU and the first faces -> what is called from then on."""
 DTYPES = {"float32": torch.float32, "tf32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -26,31 +28,21 @@ def convert(conversion: Conversion, file: Path) -> None:
     eager.convert(conversion._replace(precision=precision, metadata=metadata), file, layout=torch.channels_last)
 
 
-def open_file(
-    file: Path, threads: int, *, how: Callable[[nn.Module, Tensor], Forward], device: str = "cuda"
-) -> "Session":
+def open_file(file: Path, threads: int, *, how: How, device: str = "cuda") -> Session:
     """Open a file on a GPU; the number of threads means nothing there."""
     content = eager.load(file)
-    return Session(content["model"], content["metadata"]["cuda_precision"], how, torch.device(device))
-
-
-class Session:
-    """A module on a GPU. `how` makes of it, and of the first faces, what is called from then on."""
-
-    def __init__(
-        self, model: nn.Module, precision: str, how: Callable[[nn.Module, Tensor], Forward], device: torch.device
-    ):
-        self.model, self.how, self.device = model.eval().to(device), how, device
-        self.dtype, self.tf32 = DTYPES[precision], precision == "tf32"
-        self.forward: Forward | None = None
+    model, precision = content["model"].eval().to(device), content["metadata"]["cuda_precision"]
+    forward: Forward | None = None
 
     @torch.inference_mode()
-    def __call__(self, images: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = self.tf32
-        x = torch.from_numpy(images).to(self.device, self.dtype, memory_format=torch.channels_last)
-        if self.forward is None:
-            self.forward = self.how(self.model, x)
-        return [logits.float().cpu().numpy() for logits in self.forward(x)]  # .cpu() waits for the GPU
+    def run(images: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        nonlocal forward
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+        x = torch.from_numpy(images).to(device, DTYPES[precision], memory_format=torch.channels_last)
+        forward = forward or how(model, x)
+        return [logits.float().cpu().numpy() for logits in forward(x)]  # .cpu() waits for the GPU
+
+    return run
 
 
 def as_it_is(model: nn.Module, example: Tensor) -> Forward:

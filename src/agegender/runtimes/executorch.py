@@ -50,17 +50,16 @@ def _quantise(network: fx.GraphModule, conversion: Conversion) -> nn.Module:
     quantizer.set_global(xnnpack_quantizer.get_symmetric_quantization_config(is_per_channel=True))
     quantizer.set_module_type(LocalResponseNorm, None)  # squares, whose range eight bits do not hold
     prepared = prepare_pt2e(network, quantizer)
-    batch = len(conversion.example)
     with torch.no_grad():
-        for image in conversion.calibration:
-            prepared(image.expand(batch, -1, -1, -1))  # the graph is for this batch size
+        for images in conversion.calibration_batches():
+            prepared(images)
     quantised: nn.Module = convert_pt2e(prepared)
     return quantised
 
 
 def _refuse_without_kernel(graph: fx.Graph) -> None:
     """Refuse an operator outside XNNPACK that ExecuTorch has no kernel for: the file would fail only when opened."""
-    from executorch.exir.markup.edge._ops import EdgeOpOverload
+    from executorch.exir.dialects.edge._ops import EdgeOpOverload
     from executorch.extension.pybindings import portable_lib
 
     kernels = {name.split(".")[0] for name in portable_lib._get_operator_names()}

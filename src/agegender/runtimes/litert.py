@@ -79,8 +79,7 @@ def _ranges(model: bytes, conversion: Conversion, recipe: Any) -> Any:
     from ai_edge_quantizer.utils import qsv_utils
 
     work: Any = calibrator.Calibrator(model, num_threads=1, qsv_update_func=qsv_utils.min_max_update)
-    batch = len(conversion.example)
-    images = [{"args_0": np.repeat(image.numpy(), batch, axis=0)} for image in conversion.calibration]
+    images = [{"args_0": np.ascontiguousarray(batch)} for batch in conversion.calibration_batches()]
     work.calibrate({SIGNATURE: images}, recipe)
     return work.get_model_qsvs()
 

@@ -79,16 +79,14 @@ def _quantised(model: Any, conversion: Conversion) -> Any:
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     class Faces(CalibrationDataReader):  # type: ignore[misc]
-        def __init__(self) -> None:
-            batch = len(conversion.example)
-            images = (image.expand(batch, -1, -1, -1).numpy() for image in conversion.calibration)
-            self.batches = iter([{INPUT: np.ascontiguousarray(image)} for image in images])
+        batches = iter(conversion.calibration_batches())
 
         def get_next(self) -> dict[str, NDArray[np.float32]] | None:
-            return next(self.batches, None)
+            batch = next(self.batches, None)
+            return None if batch is None else {INPUT: np.ascontiguousarray(batch)}
 
     with tempfile.TemporaryDirectory() as name, quiet():
-        whole, ready, small = (Path(name) / part for part in ("whole.onnx", "ready.onnx", "small.onnx"))
+        whole, ready, small = (Path(name) / file for file in ("whole.onnx", "ready.onnx", "small.onnx"))
         onnx.save(model, whole)
         quant_pre_process(whole, ready, skip_symbolic_shape=True)  # folds batch norms, so that names are the final ones
         quantize_static(

@@ -50,8 +50,7 @@ def _quantised(model: Any, conversion: Conversion) -> Any:
     """Quantise weights and activations but those of local response normalisation, known by its squares."""
     import nncf
 
-    batch = len(conversion.example)
-    images = [image.expand(batch, -1, -1, -1).numpy() for image in conversion.calibration]
+    images = [batch.numpy() for batch in conversion.calibration_batches()]
     normalisations = [node.get_friendly_name() for node in model.get_ordered_ops() if _in_normalisation(node)]
     return nncf.quantize(
         model,

@@ -35,6 +35,10 @@ class Conversion(NamedTuple):
     outputs: Sequence[str] = ()
     free_batch: bool = False
 
+    def calibration_batches(self) -> list[Tensor]:
+        """Each calibration image, repeated to the example's batch size."""
+        return [image.expand(len(self.example), -1, -1, -1) for image in self.calibration]
+
 
 @dataclass(frozen=True)
 class Runtime:

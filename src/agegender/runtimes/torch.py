@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
-from agegender.runtimes.runtime import Conversion, Runtime
+from agegender.runtimes.runtime import Conversion, Runtime, Session
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -22,9 +21,19 @@ def convert(conversion: Conversion, file: Path, *, layout: torch.memory_format) 
     torch.save({"model": model, "metadata": dict(conversion.metadata)}, file)
 
 
-def open_file(file: Path, threads: int, *, layout: torch.memory_format) -> "EagerSession":
+def open_file(file: Path, threads: int, *, layout: torch.memory_format) -> Session:
     """Open a file for a number of threads, in the layout it was kept in."""
-    return EagerSession(load(file)["model"], threads, layout)
+    model = load(file)["model"].eval()
+    dtype = next(model.parameters()).dtype
+
+    @torch.inference_mode()
+    def run(images: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        if torch.get_num_threads() != threads:  # torch's number of threads is the process's
+            torch.set_num_threads(threads)
+        logits = model(torch.from_numpy(images).to(dtype=dtype, memory_format=layout))
+        return [task.float().numpy() for task in logits]
+
+    return run
 
 
 def load(file: Path) -> dict[str, Any]:
@@ -37,22 +46,6 @@ def metadata(file: Path) -> Mapping[str, str]:
     """Read the metadata that `convert` wrote."""
     found: dict[str, str] = load(file)["metadata"]
     return found
-
-
-class EagerSession:
-    """A module called as it is. torch's number of threads is the process's, so it is set before every call."""
-
-    def __init__(self, model: nn.Module, threads: int, layout: torch.memory_format):
-        self.model, self.threads, self.layout = model.eval(), threads, layout
-        self.dtype = next(model.parameters()).dtype
-
-    @torch.inference_mode()
-    def __call__(self, images: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-        if torch.get_num_threads() != self.threads:
-            torch.set_num_threads(self.threads)
-        x = torch.from_numpy(images).to(dtype=self.dtype, memory_format=self.layout)
-        logits: tuple[Tensor, ...] = self.model(x)
-        return [task.float().numpy() for task in logits]
 
 
 CONTIGUOUS, CHANNELS_LAST = (

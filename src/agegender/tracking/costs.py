@@ -44,9 +44,9 @@ def _send(target: Target, measurement: Measurement) -> bool:
     tags = {**what, "tasks": ", ".join(subject.tasks), "device": measurement.device}
     name = f"{subject.network} {subject.runtime} {subject.precision}"
     run_id = (run or create_run(client, target, folder, tags, name, when)).info.run_id
-    points = {f"latency_ms/{name}": value for name, value in measurement.facts["latency_ms"].items()}
-    points |= {f"cost/{name}": value for name, value in measurement.facts.get("counts", {}).items()}
-    points |= {f"cost/{name}": measurement.facts.get(name) for name in ("file_bytes", "peak_bytes")}
+    points = {f"latency_ms/{name}": value for name, value in measurement.results["latency_ms"].items()}
+    points |= {f"cost/{name}": value for name, value in measurement.results.get("counts", {}).items()}
+    points |= {f"cost/{name}": measurement.results.get(name) for name in ("file_bytes", "peak_bytes")}
     numbers = [Point(name, float(value), when, 0) for name, value in points.items() if value is not None]
     log_points(client, run_id, numbers)
     for file in ("cost.json", "calls.csv"):

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from agegender.config.settings import differences
-from agegender.runs.config import read_config
+from agegender.runs.config import read_run
 from agegender.runs.folder import RunFolder
 from agegender.runs.history import read_history
+from agegender.runs.job import variant_of
 
 
 class Point(NamedTuple):
@@ -41,7 +41,7 @@ def tags(folder: RunFolder) -> dict[str, str]:
     """Return what runs are grouped and filtered by, and the environment that made this one."""
     keys, environment = folder.keys, folder.read("environment")
     found = {name: _name(keys[name]) for name in ("system", "fold", "seed", "protocol", "mode")}
-    found |= {"data": str(_data(folder)["name"]), "identity": folder.identity}
+    found |= {"data": read_run(folder).data.name, "identity": folder.identity}
     found["evaluation"] = "_".join(_apart(folder).values()) or "as the mode says"
     dirty = " with uncommitted changes" if environment.get("dirty") else ""
     facts = {
@@ -80,9 +80,9 @@ def results(folder: RunFolder) -> list[Point]:
 
 def fold_data(folder: RunFolder) -> list[FoldData]:
     """Return the data of the run's fold for training and for test; the digest is the whole data set's."""
-    data, keys = _data(folder), folder.keys
-    source = str(data.get("source") or data.get("pack") or data["name"])
-    name, digest = f"{data['name']} fold {keys['fold']}", str(keys["data"])
+    data, keys = read_run(folder).data, folder.keys
+    source = str(data.source or data.pack)
+    name, digest = f"{data.name} fold {keys['fold']}", str(keys["data"])
     return [FoldData(f"{name} {context}", context, digest, source) for context in ("training", "test")]
 
 
@@ -102,14 +102,7 @@ def written(folder: RunFolder, name: str) -> int:
 
 def _apart(folder: RunFolder) -> dict[str, str]:
     """What sets a run apart from others of its system, mode, fold and seed."""
-    config = read_config(folder)
-    return differences(config) if "evaluation" in config else {}
-
-
-def _data(folder: RunFolder) -> Mapping[str, Any]:
-    """Read the data section of the configuration: the identity knows data by digest only."""
-    data: Mapping[str, Any] = read_config(folder).data
-    return data
+    return variant_of(read_run(folder))
 
 
 def _flat(keys: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -11,8 +11,6 @@ from pathlib import Path
 from urllib.parse import unquote
 from uuid import uuid4
 
-from omegaconf import DictConfig
-
 from agegender.runs.folder import RunFolder
 
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
@@ -119,18 +117,3 @@ def without_password(text: str) -> str:
     """
     text = re.sub(r"://(?!/)\S*@", "://", text)
     return re.sub(r"(:///[^\n?]*(?=\?)|://(?!/)[^\s?&#;]*(?=[?&#;]))\S*", r"\1", text)
-
-
-def keep_password_in_memory(config: DictConfig) -> None:
-    """Move an address with a password from a sweep's configuration to the environment, which its jobs inherit.
-
-    Hydra writes the configuration and the overrides of the jobs to disk.
-    """
-    uri = config.tracking.uri
-    if not uri or without_password(uri) == uri:
-        return
-    os.environ["MLFLOW_TRACKING_URI"] = uri
-    config.tracking.uri = None
-    overrides = config.hydra.overrides.task
-    config.hydra.overrides.task = [word for word in overrides if not word.lstrip("+").startswith("tracking.uri=")]
-    config.hydra.job.override_dirname = without_password(config.hydra.job.override_dirname)

@@ -14,11 +14,11 @@ from typing import Any
 
 import joblib
 import torch
-from omegaconf import DictConfig
 
 from agegender.data.batches import Faces
 from agegender.errors import UserError
 from agegender.machine.memory import free_memory
+from agegender.spec import Trainer
 
 RUN_MEMORY = 1.0e9  # bytes: less than a training process was ever seen to take on a CPU, without the pack's pages
 RESIDENT_SHARE = 0.25  # of a device's free memory that the faces of its runs may take; the rest is for training
@@ -28,9 +28,9 @@ RESIDENT_SHARE = 0.25  # of a device's free memory that the faces of its runs ma
 M_MMAP_THRESHOLD, M_TRIM_THRESHOLD = -3, -1
 
 
-def gpus(config: DictConfig) -> int:
+def gpus(trainer: Trainer) -> int:
     """Return how many GPUs a run may choose from: none where another accelerator is asked for."""
-    return torch.cuda.device_count() if config.trainer.accelerator in ("auto", "gpu", "cuda") else 0
+    return torch.cuda.device_count() if trainer.accelerator in ("auto", "gpu", "cuda") else 0
 
 
 def runs_at_once(launcher: Any) -> int:
@@ -53,14 +53,14 @@ def check_memory(at_once: int) -> None:
         )
 
 
-def check_device(config: DictConfig) -> None:
+def check_device(trainer: Trainer) -> None:
     """Refuse an accelerator and the number of a GPU that are not there, and more threads than there are cores."""
     here = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    accelerator = config.trainer.accelerator
+    accelerator = trainer.accelerator
     if not {"gpu": any(here.values()), **here}.get(accelerator, True):
         raise UserError(f"trainer.accelerator={accelerator}: there is none that torch can use, choose auto or cpu")
-    check_threads("trainer.threads", config.trainer.threads)
-    number, devices = config.trainer.device, gpus(config)
+    check_threads("trainer.threads", trainer.threads)
+    number, devices = trainer.device, gpus(trainer)
     if number is not None and not 0 <= number < max(1, devices):
         raise UserError(f"trainer.device={number}: there are {devices} GPUs, counted from 0")
 
@@ -71,51 +71,51 @@ def check_threads(name: str, threads: int | None) -> None:
         raise UserError(f"{name}={threads}: this process may use {cores} cores, choose {name}={cores} or fewer")
 
 
-def resolve_trainer(config: DictConfig, pixels: float, *, at_once: int = 1) -> None:
-    """Put what suits this machine where `config.trainer` has null, so that the run's config.yaml says what it was.
+def resolve_trainer(trainer: Trainer, pixels: float, *, at_once: int = 1) -> Trainer:
+    """Return the settings with what suits this machine in the place of None.
 
     `pixels` are the bytes of the faces that the run reads; `at_once` runs share the machine.
     """
-    trainer, devices = config.trainer, gpus(config)
-    if trainer.threads is None and at_once > 1:
-        trainer.threads = max(1, joblib.cpu_count() // at_once)
-    if trainer.device is None:
-        trainer.device = 0
-    if trainer.compile is None:
-        trainer.compile = devices > 0 and _compiles(trainer.device)
-    if trainer.resident is None:
+    devices, device = gpus(trainer), trainer.device or 0
+    threads, compiled, resident = trainer.threads, trainer.compile, trainer.resident
+    if threads is None and at_once > 1:
+        threads = max(1, joblib.cpu_count() // at_once)
+    if compiled is None:
+        compiled = devices > 0 and _compiles(device)
+    if resident is None:
         sharing = -(-at_once // max(1, devices))
-        trainer.resident = devices > 0 and pixels * sharing <= RESIDENT_SHARE * _free(trainer.device)
+        resident = devices > 0 and pixels * sharing <= RESIDENT_SHARE * _free(device)
+    return trainer.model_copy(update={"threads": threads, "device": device, "compile": compiled, "resident": resident})
 
 
-def set_process(config: DictConfig) -> None:
+def set_process(threads: int | None, precision: str) -> None:
     """Set what holds for everything a process computes: threads, how exact convolutions on a GPU are, freed memory."""
-    if config.trainer.threads:
-        torch.set_num_threads(config.trainer.threads)
-    torch.backends.cudnn.allow_tf32 = config.precision != "32-true"
+    if threads:
+        torch.set_num_threads(threads)
+    torch.backends.cudnn.allow_tf32 = precision != "32-true"
     keep_freed_memory()
 
 
 @contextmanager
-def gpu_claimed(config: DictConfig) -> Iterator[None]:
-    """Give the run, where it may choose, the first GPU with a free place until it ends, first places before second.
+def gpu_claimed(trainer: Trainer, runs: Path) -> Iterator[Trainer]:
+    """Give a run, where it may choose, the first GPU with a free place until it ends, first places before second.
 
     Jobs end in no order, so to take GPUs in turn would leave some idle. A claim is a lock on a file beside the run
-    folders; runs of other folders are not seen.
+    folders in `runs`; runs of other folders are not seen.
     """
-    devices = gpus(config)
+    devices = gpus(trainer)
     with ExitStack() as claims:
-        if config.trainer.device is None and devices > 1:
+        if trainer.device is None and devices > 1:
             places = ((gpu, number) for number in count() for gpu in range(devices))
-            config.trainer.device = next(gpu for gpu, number in places if _claim(claims, config, gpu, number))
-        yield
+            chosen = next(gpu for gpu, number in places if _claim(claims, runs, gpu, number))
+            trainer = trainer.model_copy(update={"device": chosen})
+        yield trainer
 
 
-def _claim(claims: ExitStack, config: DictConfig, gpu: int, number: int) -> bool:
+def _claim(claims: ExitStack, runs: Path, gpu: int, number: int) -> bool:
     """Take a place on a GPU if it is free; a process that dies gives it back."""
-    folder = Path(config.paths.runs)
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = claims.enter_context((folder / f"gpu{gpu}-place{number}.lock").open("w"))
+    runs.mkdir(parents=True, exist_ok=True)
+    lock = claims.enter_context((runs / f"gpu{gpu}-place{number}.lock").open("w"))
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -147,32 +147,32 @@ def keep_freed_memory() -> None:
             library.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
-def place(config: DictConfig) -> dict[str, Any]:
-    """Return the words that tell Lightning's Trainer where and how exactly to compute."""
+def place(trainer: Trainer, precision: str) -> dict[str, Any]:
+    """Return the options that tell Lightning's Trainer where and how exactly to compute."""
     return {
-        "accelerator": config.trainer.accelerator,
-        "devices": [computing_device(config).index] if gpus(config) else 1,
-        "precision": "32-true" if config.precision == "tf32" else config.precision,
+        "accelerator": trainer.accelerator,
+        "devices": [computing_device(trainer).index] if gpus(trainer) else 1,
+        "precision": "32-true" if precision == "tf32" else precision,
     }
 
 
-def computing_device(config: DictConfig) -> torch.device:
+def computing_device(trainer: Trainer) -> torch.device:
     """Return the GPU of a run; the CPU where there is none, and where Lightning takes another accelerator."""
-    return torch.device("cuda", int(config.trainer.device or 0)) if gpus(config) else torch.device("cpu")
+    return torch.device("cuda", trainer.device or 0) if gpus(trainer) else torch.device("cpu")
 
 
-def place_faces(config: DictConfig, splits: dict[str, Faces]) -> dict[str, Faces]:
+def place_faces(trainer: Trainer, splits: dict[str, Faces]) -> dict[str, Faces]:
     """Return the faces with their pixels where they are read from: on the device with `trainer.resident`.
 
     UserError, before anything is computed, when the pixels of one of them are not those that were packed.
     """
     for faces in splits.values():
         faces.check()
-    if not config.trainer.resident:
+    if not trainer.resident:
         return splits
-    return {split: faces.resident(computing_device(config)) for split, faces in splits.items()}
+    return {split: faces.resident(computing_device(trainer)) for split, faces in splits.items()}
 
 
-def workers(config: DictConfig) -> int:
+def workers(trainer: Trainer) -> int:
     """Return the number of loader processes: they cannot reach what a GPU holds, and need not."""
-    return 0 if config.trainer.resident and gpus(config) else int(config.trainer.workers)
+    return 0 if trainer.resident and gpus(trainer) else trainer.workers

@@ -1,99 +1,43 @@
-"""Predict the test fold: the views, the order and the batch norm statistics that the evaluation names."""
+"""From a network and batches of images to what it answers: the one way, in tests, predictions and features alike."""
 
-import numpy as np
-import numpy.typing as npt
-import pandas as pd
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
 import torch
-from omegaconf import DictConfig
-from torch import nn
-from torch.utils.data import DataLoader
+from torch import Tensor, nn
 
-from agegender.config.settings import evaluation_of, preprocessing_of
-from agegender.data.batches import Batch, EvaluationBatches, Faces, loader
-from agegender.data.transforms.preprocessing import STANDARDIZE, Preprocessing
-from agegender.data.transforms.views import get_views
 from agegender.models.layers import BetaBatchNorm2d
-from agegender.modes import Evaluation
-from agegender.runs.predictions import predictions_table
-from agegender.tasks import get_task
-from agegender.training.device import computing_device, workers
-from agegender.training.interruption import stopped_by_signals
-from agegender.training.module import FaceModule
-from agegender.training.trainer import make_trainer
+from agegender.models.network import Network
 
-ESTIMATION_FACES = 2048  # that batch norm's statistics are estimated from anew
+T = TypeVar("T")
 
 
-def predict(config: DictConfig, module: FaceModule, splits: dict[str, Faces]) -> pd.DataFrame:
-    """Return the predictions table of the test faces, each posterior the mean over the views."""
-    evaluation, test, preprocessing = evaluation_of(config), splits["test"], preprocessing_of(config)
-    if evaluation.statistics != "network":
-        set_statistics(module.network, evaluation.statistics)
-    if evaluation.statistics == "reestimated":
-        faces = estimation_batches(splits["train"], config.system.model.input_size, config.seed, preprocessing)
-        module.network.to(computing_device(config))  # Lightning leaves it on the CPU
-        reestimate(module.network, loader(faces, workers(config)))
-    order = order_of(test, evaluation.order, config.seed)
-    total: dict[str, torch.Tensor] = {}
-    views = get_views(evaluation.views)
-    for view in views:
-        batches = EvaluationBatches(
-            test,
-            size=config.system.model.input_size,
-            batch_size=evaluation.batch_size,
-            view=view,
-            preprocessing=preprocessing,
-            order=order,
-            wrap=evaluation.repeats != "none",
-        )
-        for task, posterior in _answers(config, module, batches).items():
-            total[task] = total.get(task, torch.zeros(())) + posterior / len(views)
-    return _table(module, test, batches.order, total, evaluation)
+@torch.inference_mode()
+def compute(
+    function: Callable[[Tensor], T], batches: Iterable[Tensor], device: torch.device, precision: str
+) -> Iterator[T]:
+    """Yield a function of images for each batch, (N, 3, S, S) float32, on a device in a run's `precision`."""
+    torch.backends.cudnn.allow_tf32 = precision != "32-true"
+    for images in batches:
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16-mixed"):
+            result = function(images.to(device))
+        yield result
 
 
-def estimation_batches(
-    train: Faces, size: int, seed: int, preprocessing: Preprocessing = STANDARDIZE
-) -> EvaluationBatches:
-    """Whole batches of training faces, as every batch weighs the same; one smaller batch where there are few faces."""
-    count = min(ESTIMATION_FACES, len(train.table))
-    few = np.random.default_rng(seed).permutation(len(train.table))[: count - count % 128 or count]
-    return EvaluationBatches(train, size=size, batch_size=128, preprocessing=preprocessing, order=few)
+def posteriors(network: Network) -> Callable[[Tensor], dict[str, Tensor]]:
+    """Return the function from images to each task's posterior, float32 (N, K) on the CPU."""
+    heads: Any = network.heads  # typed loosely because a ModuleDict knows only modules
+
+    def answer(images: Tensor) -> dict[str, Tensor]:
+        return {task: heads[task].posterior(logits).float().cpu() for task, logits in network(images).items()}
+
+    return answer
 
 
-def _answers(config: DictConfig, module: FaceModule, batches: EvaluationBatches) -> dict[str, torch.Tensor]:
-    """Each task's posterior (N, K), in the order of the batches."""
-    trainer = make_trainer(config, logger=False, enable_progress_bar=False)
-    with stopped_by_signals():
-        answers = trainer.predict(module, loader(batches, workers(config))) or []
-    tasks = module.network.heads
-    return {task: torch.cat([posterior[task].cpu() for _, posterior in answers]) for task in tasks}
-
-
-def _table(
-    module: FaceModule,
-    test: Faces,
-    order: npt.NDArray[np.int64],
-    posteriors: dict[str, torch.Tensor],
-    evaluation: Evaluation,
-) -> pd.DataFrame:
-    """Put the answers back into the table's order; repeats were in their batch and count only where scored."""
-    count = len(order) if evaluation.repeats == "scored" else len(test.table)
-    place = np.argsort(order[:count], kind="stable")
-    ordered = {task: posterior[torch.from_numpy(place)] for task, posterior in posteriors.items()}
-    choices = {task: module.head(task).decide(posterior).numpy() for task, posterior in ordered.items()}
-    rows = test.table.iloc[order[:count][place]]
-    return predictions_table(rows, {task: posterior.numpy() for task, posterior in ordered.items()}, choices)
-
-
-def order_of(faces: Faces, order: str, seed: int) -> npt.NDArray[np.int64]:
-    """Return the row numbers of the faces in the manifest's order, shuffled by the seed, or sorted by their labels."""
-    numbers = np.arange(len(faces.table))
-    if order == "shuffled":
-        return np.random.default_rng(seed).permutation(numbers)
-    if order == "sorted":
-        columns = [get_task(task).column for task in faces.tasks]
-        return numbers[faces.table.reset_index(drop=True).sort_values(columns, kind="stable").index]
-    return numbers
+def decisions(network: Network, answers: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return what each head decides on its posterior (N, K): (N,)."""
+    heads: Any = network.heads
+    return {task: heads[task].decide(posterior) for task, posterior in answers.items()}
 
 
 def set_statistics(network: nn.Module, statistics: str) -> None:
@@ -104,7 +48,7 @@ def set_statistics(network: nn.Module, statistics: str) -> None:
 
 
 @torch.no_grad()
-def reestimate(network: nn.Module, batches: DataLoader[Batch]) -> None:
+def reestimate(network: nn.Module, batches: Iterable[Tensor], device: torch.device) -> None:
     """Set the running statistics to their mean over these batches; nothing else changes, dropout stays off."""
     norms = [norm for norm in network.modules() if isinstance(norm, BetaBatchNorm2d)]
     momenta = [norm.momentum for norm in norms]
@@ -113,9 +57,9 @@ def reestimate(network: nn.Module, batches: DataLoader[Batch]) -> None:
         norm.reset_running_stats()
         norm.momentum = None  # torch's cumulative mean
         norm.train()
-    device = next(network.parameters()).device
-    for batch in batches:
-        network(batch["images"].to(device))
+    network.to(device)
+    for images in batches:
+        network(images.to(device))
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     network.eval()

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from agegender.data.batches import Batch
-from agegender.heads.head import NO_LABEL
 from agegender.models.network import Network
+from agegender.tasks import NO_LABEL
 from agegender.training.optimization import build_optimizer, build_schedule
 
 
@@ -89,11 +89,6 @@ class FaceModule(pl.LightningModule):
                 scores.append(1 - right / (values[-1] - values[0]) if measured else right)
         self.log("val/score", torch.stack(scores).mean(), prog_bar=True)
         self._validation.clear()
-
-    def predict_step(self, batch: Batch, batch_idx: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the rows of the batch and each task's posterior (N, K)."""
-        logits = self.network(batch["images"])
-        return batch["rows"], {task: self.head(task).posterior(x) for task, x in logits.items()}
 
     def configure_optimizers(self) -> Any:
         optimizer = build_optimizer(self.network, self.recipe, self.rates)

@@ -2,33 +2,84 @@
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from functools import partial
+from inspect import signature
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
 from agegender.errors import UserError
 from agegender.models.network import Network
+from agegender.registry import find
 
-# What a recipe says beside the name of its optimiser and of its schedule.
-OPTIMIZERS = {"sgd": ("momentum",), "adamw": (), "adam": ()}
-SCHEDULES = {"staircase": ("factor", "every"), "cosine": ("warmup",)}
+T = TypeVar("T")
+Groups = list[dict[str, Any]]
+"""torch's parameter groups, each with its `lr` and `weight_decay`."""
+
+
+def sgd(groups: Groups, *, momentum: float) -> torch.optim.Optimizer:
+    """Stochastic gradient descent with momentum."""
+    return torch.optim.SGD(groups, momentum=momentum, fused=True)
+
+
+def adamw(groups: Groups) -> torch.optim.Optimizer:
+    """AdamW, with torch's own betas and epsilon."""
+    return torch.optim.AdamW(groups, fused=True)
+
+
+def adam(groups: Groups, *, epsilon: float = 1e-8) -> torch.optim.Optimizer:
+    """Adam, whose weight decay, unlike AdamW's, is part of the gradient."""
+    return torch.optim.Adam(groups, eps=epsilon, fused=True)
+
+
+def staircase(step: int, steps: int, *, factor: float, every: int, restart: int | None = None) -> float:
+    """`factor` more after `every` steps; after `restart` steps the rate starts anew."""
+    return float(factor ** (step % (restart or steps + 1) // every))
+
+
+def cosine(step: int, steps: int, *, warmup: float) -> float:
+    """A rise from 0 over the share `warmup` of the steps, then half a cosine down to 0."""
+    rise = max(1, round(warmup * steps))
+    return min((step + 1) / rise, 0.5 * (1 + math.cos(math.pi * max(0, step - rise) / max(1, steps - rise))))
+
+
+# The options of each are its keyword-only parameters: a recipe gives them beside the name.
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {"sgd": sgd, "adamw": adamw, "adam": adam}
+SCHEDULES: dict[str, Callable[..., float]] = {"staircase": staircase, "cosine": cosine}
+
+
+def get_optimizer(name: str, options: Mapping[str, Any]) -> Callable[[Groups], torch.optim.Optimizer]:
+    """Return the optimiser of this name, or at `package.module:object`, of parameter groups.
+
+    UserError where there is none, or where `options` lack one of its own.
+    """
+    function = find(name, OPTIMIZERS, "optimiser", "recipe.optimizer")
+    return _with_options(function, options, f"recipe.optimizer={name}", "recipe")
+
+
+def get_schedule(name: str, options: Mapping[str, Any]) -> Callable[[int, int], float]:
+    """Return the schedule of this name, or at `package.module:object`: (step, steps) -> factor on the learning rate.
+
+    UserError where there is none, or where `options` lack one of its own.
+    """
+    function = find(name, SCHEDULES, "schedule", "recipe.schedule.name")
+    return _with_options(function, options, f"recipe.schedule.name={name}", "recipe.schedule")
+
+
+def _with_options(function: Callable[..., T], options: Mapping[str, Any], choice: str, group: str) -> Callable[..., T]:
+    """Fix the options that a function takes; others, left over from what was chosen before it, do not matter."""
+    own = [each for each in signature(function).parameters.values() if each.kind is each.KEYWORD_ONLY]
+    for each in own:
+        if each.name not in options and each.default is each.empty:
+            raise UserError(f"{choice} needs {group}.{each.name}: say +{group}.{each.name}=...")
+    return partial(function, **{each.name: options[each.name] for each in own if each.name in options})
 
 
 def check_recipe(recipe: Mapping[str, Any]) -> None:
-    """Refuse an optimiser or a schedule there is none of, or that lacks a number; UserError names what is missing."""
-    if recipe["optimizer"] not in OPTIMIZERS:
-        raise UserError(f"recipe.optimizer={recipe['optimizer']} is unknown: choose sgd, adamw or adam")
-    if (schedule := recipe["schedule"])["name"] not in SCHEDULES:
-        raise UserError(f"recipe.schedule.name={schedule['name']} is unknown: choose staircase or cosine")
-    for name in OPTIMIZERS[recipe["optimizer"]]:
-        if name not in recipe:
-            raise UserError(f"recipe.optimizer={recipe['optimizer']} needs recipe.{name}: say +recipe.{name}=...")
-    for name in SCHEDULES[schedule["name"]]:
-        if name not in schedule:
-            raise UserError(
-                f"recipe.schedule.name={schedule['name']} needs recipe.schedule.{name}: say +recipe.schedule.{name}=..."
-            )
+    """Refuse an optimiser or a schedule there is none of, or that lacks an option; UserError names what is missing."""
+    get_optimizer(recipe["optimizer"], recipe)
+    get_schedule(recipe["schedule"]["name"], recipe["schedule"])
 
 
 def build_optimizer(
@@ -49,23 +100,11 @@ def build_optimizer(
                 regularised = name == "weight" and isinstance(module, nn.Conv2d | nn.Linear) and path[:6] != "heads."
                 kind = (recipe["weight_decay"] if regularised else 0.0, (rates or {}).get(f"{path}.{name}", 1.0))
                 members.setdefault(kind, []).append(parameter)
-    groups = [
+    groups: Groups = [
         {"params": parameters, "weight_decay": decay, "lr": rate * recipe["learning_rate"]}
         for (decay, rate), parameters in members.items()
     ]
-    match recipe["optimizer"]:
-        case "sgd":
-            optimizer: torch.optim.Optimizer = torch.optim.SGD(
-                groups, lr=recipe["learning_rate"], momentum=recipe["momentum"], fused=True
-            )
-        case "adamw":
-            optimizer = torch.optim.AdamW(groups, lr=recipe["learning_rate"], fused=True)
-        case "adam":  # its decay, unlike AdamW's, is part of the gradient
-            optimizer = torch.optim.Adam(
-                groups, lr=recipe["learning_rate"], eps=recipe.get("epsilon", 1e-8), fused=True
-            )
-        case other:
-            raise AssertionError(other)  # `check_recipe` refused it
+    optimizer = get_optimizer(recipe["optimizer"], recipe)(groups)
     # Fused optimisers can undo the loss scaling of float16, so Lightning refuses to clip their gradients. Nothing is
     # scaled here.
     optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
@@ -74,15 +113,6 @@ def build_optimizer(
 
 def build_schedule(recipe: Mapping[str, Any]) -> Callable[[int], float]:
     """Build the factor on the learning rate as a function of the step (counted from 0)."""
-    schedule, steps = recipe["schedule"], int(recipe["steps"])
-    match schedule["name"]:
-        case "staircase":
-            again = schedule.get("restart") or steps + 1  # the rate starts anew after so many steps
-            return lambda step: float(schedule["factor"] ** (step % again // schedule["every"]))
-        case "cosine":
-            warmup = max(1, round(schedule["warmup"] * steps))
-            return lambda step: min(
-                (step + 1) / warmup, 0.5 * (1 + math.cos(math.pi * max(0, step - warmup) / max(1, steps - warmup)))
-            )
-        case other:
-            raise AssertionError(other)  # `check_recipe` refused it
+    steps = int(recipe["steps"])
+    factor = get_schedule(recipe["schedule"]["name"], recipe["schedule"])
+    return lambda step: factor(step, steps)

@@ -1,35 +1,30 @@
-"""Before a run: its folder says what it is, and its tracking target is known."""
+"""Before a run: its folder says what it is and what it is made with."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
-
 from agegender.errors import Damaged
+from agegender.runs.config import write_run
 from agegender.runs.environment import describe_environment
 from agegender.runs.folder import RunFolder
-from agegender.tracking.target import Target, find_target, without_password
+from agegender.spec import Run
 
 log = logging.getLogger(__name__)
 
 
-def set_up(folder: RunFolder, config: DictConfig, keys: Mapping[str, Any]) -> None:
+def set_up(folder: RunFolder, run: Run, keys: Mapping[str, Any]) -> None:
     """Write what a run is and what it is made with into its folder; an earlier failure is forgotten.
 
     A run that goes on from a checkpoint keeps what its earlier part was made with under `resumed_from`.
     """
     folder.path.mkdir(parents=True, exist_ok=True)
     (folder.path / "failed.json").unlink(missing_ok=True)
-    shown = config.copy()
-    if shown.tracking.uri:
-        shown.tracking.uri = without_password(shown.tracking.uri)
-    folder.write_text("config.yaml", OmegaConf.to_yaml(shown, resolve=True))
+    write_run(folder, run)
     before = _made_with_before(folder) if folder.checkpoints.exists() else None
-    now = describe_environment(config.trainer.accelerator, config.trainer.device)
+    now = describe_environment(run.trainer.accelerator, run.trainer.device)
     folder.write("environment", now | ({"resumed_from": before} if before else {}))
     folder.write("identity", {"identity": folder.identity, "keys": dict(keys)})
 
@@ -41,10 +36,3 @@ def _made_with_before(folder: RunFolder) -> Mapping[str, Any]:
     except Damaged as error:
         log.warning("what the first part of this run was made with is not known: %s", error)
         return {}
-
-
-def tracking_target(config: DictConfig) -> Target | None:
-    """Return where a run is tracked; None with tracking=none, where MLflow need not be installed."""
-    if config.tracking.name == "none":
-        return None
-    return find_target(config.tracking.uri, config.tracking.experiment, Path(config.paths.runs))

@@ -10,16 +10,16 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
-from omegaconf import DictConfig
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from agegender.files import write_whole
+from agegender.spec import Run
 from agegender.training.device import place
 
 DEFAULTS = "PL_TRAINER_"  # Lightning reads the options of its Trainer that are not given from variables of this name
 
 
-def make_trainer(config: DictConfig, **options: Any) -> pl.Trainer:
+def make_trainer(run: Run, **options: Any) -> pl.Trainer:
     """Return Lightning's Trainer for a run, which is one process wherever it was started; `options` are Trainer's own.
 
     Lightning looks for a cluster (Slurm, torchrun, LSF, MPI). In a job of Slurm it would write a checkpoint into the
@@ -30,7 +30,7 @@ def make_trainer(config: DictConfig, **options: Any) -> pl.Trainer:
     alone.set_global_rank(0)  # a task's number may have been taken for it when Lightning was imported
     with _without_variables(DEFAULTS):
         return pl.Trainer(
-            **place(config),
+            **place(run.trainer, run.precision),
             plugins=[alone, WholeFiles()],
             default_root_dir=os.devnull,  # no folder: with Slurm's variables set, Lightning looks there for checkpoints
             enable_checkpointing=False,  # Lightning's own; `Checkpoints` writes those of a run

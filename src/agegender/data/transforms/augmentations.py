@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from agegender.data.transforms.jitter import jittered
-from agegender.errors import UserError
+from agegender.registry import find
 
 Augmentation = Callable[[Tensor, int, torch.Generator], Tensor]
 """faces uint8 (N, S, S, 3), a size and where numbers are drawn from -> (N, 3, size, size), RGB in 0..255."""
@@ -69,10 +69,8 @@ AUGMENTATIONS: dict[str, Augmentation] = {
 
 
 def get_augmentation(name: str) -> Augmentation:
-    """Return how training faces are varied; UserError when there is none of this name."""
-    if name not in AUGMENTATIONS:
-        raise UserError(f"recipe.augmentation={name} is unknown: choose from {', '.join(AUGMENTATIONS)}")
-    return AUGMENTATIONS[name]
+    """Return the augmentation of this name, or at `package.module:object`; UserError when there is none."""
+    return find(name, AUGMENTATIONS, "augmentation", "recipe.augmentation")
 
 
 def random_contrast(count: int, bounds: Sequence[float], generator: torch.Generator) -> Tensor:

@@ -4,13 +4,14 @@ Everything works on a whole batch at once, on whatever device holds it.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from agegender.errors import UserError
+from agegender.registry import find
 
 AT_ONCE = 8  # faces prepared together on a CPU: what its caches hold
 
@@ -87,11 +88,14 @@ def normalize(x: Tensor, factor: Tensor | None, scale: Tensor, shift: Tensor) ->
 
 
 def get_preprocessing(given: Mapping[str, Any]) -> Preprocessing:
-    """Return the preprocessing that a system's configuration describes; UserError for a value none can have."""
+    """Return the preprocessing that a system's configuration describes; UserError for a value none can have.
+
+    With `name` as in `package.module:object` that `Preprocessing` is meant, but for the values that are given too.
+    """
     known = [field.name for field in fields(Preprocessing)]
     if unknown := given.keys() - set(known):
         raise UserError(f"there is no setting 'system.preprocessing.{min(unknown)}': choose from {', '.join(known)}")
-    values = dict(given)
+    values = {name: value for name, value in given.items() if name != "name"}
     for name in ("mean", "deviation"):
         if (numbers := values.get(name)) is not None:
             if not isinstance(numbers, list) or [isinstance(x, int | float) for x in numbers] != [True] * 3:
@@ -99,10 +103,16 @@ def get_preprocessing(given: Mapping[str, Any]) -> Preprocessing:
             values[name] = tuple(map(float, numbers))
     if not isinstance(values.get("divisor", 1), int | float):
         raise UserError(f"system.preprocessing.divisor={values['divisor']} must be a number")
-    found = Preprocessing(**values)
+    found = replace(_named(given["name"]), **values)
     if found.channels not in ("RGB", "BGR"):
         raise UserError(f"system.preprocessing.channels={found.channels} is unknown: choose RGB or BGR")
     for name, number in (("divisor", found.divisor), ("deviation", min(found.deviation))):
         if not number > 0:
             raise UserError(f"system.preprocessing.{name}={given[name]} must be above 0: pixels are divided by it")
     return found
+
+
+def _named(name: str) -> Preprocessing:
+    if ":" not in name:
+        return Preprocessing(name)
+    return find(name, {}, "preprocessing", "system.preprocessing.name", lambda found: isinstance(found, Preprocessing))

@@ -12,7 +12,7 @@ from agegender.metrics import Metric
 from agegender.report.figures.style import TEXT, add_legend, new_figure, style_axes
 from agegender.report.table import Table
 from agegender.report.tradeoff import Point, panels_of, points_of
-from agegender.runtimes import RUNTIMES
+from agegender.runtimes import title_of
 from agegender.tasks import TASKS
 
 
@@ -25,7 +25,7 @@ def draw_pareto(table: Table, metric: Metric) -> Figure:
     several = len({setting.device for setting, _ in panels}) > 1
     for each, (setting, points) in zip(axes, panels, strict=True):
         _draw_points(each, metric, points, titles)
-        runtime = RUNTIMES[setting.runtime].title
+        runtime = title_of(setting.runtime)
         style_axes(each, title=f"{runtime} on {setting.device}" if several else runtime, y=metric.label, grid="both")
         each.tick_params(labelbottom=True)
         each.margins(x=0.02, y=0.25)

@@ -1,47 +1,34 @@
 """What of a network with loaded weights is trained on, and how fast."""
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Mapping
 
-from omegaconf import DictConfig
 from torch import nn
 
 from agegender.errors import UserError
 from agegender.models.network import Network
+from agegender.spec import Choice, Transfer
 from agegender.tasks import get_task
-from agegender.training.transfer.source import policy_of
-
-POLICIES = ("none", "frozen", "last_blocks", "whole", "svm")
 
 
-def check_transfer(config: DictConfig, tasks: Sequence[str]) -> None:
-    """Refuse a transfer no run of these tasks can make; UserError names the value and what it may be."""
-    policy, transfer = policy_of(config), config.get("transfer") or {}
-    if policy not in POLICIES:
-        raise UserError(f"transfer.name={policy} is unknown: choose from {', '.join(POLICIES)}")
-    weights = transfer.get("weights")
-    if policy != "none" and not weights:
+def check_transfer(transfer: Transfer, heads: Mapping[str, Choice]) -> None:
+    """Refuse a policy without a setting that it needs, and heads that it cannot train; UserError names them."""
+    policy = transfer.name
+    if policy != "none" and not transfer.weights:
         raise UserError(f"transfer={policy} starts from weights: say transfer.weights=FILE or =RUN_FOLDER")
-    if policy == "none" and weights:
+    if policy == "none" and transfer.weights:
         raise UserError(
-            f"transfer=none starts from scratch, without transfer.weights={weights}: choose transfer=whole, frozen, "
-            "last_blocks or svm (and in a sweep of them, pretrained=...)"
+            f"transfer=none starts from scratch, without transfer.weights={transfer.weights}: choose transfer=whole, "
+            "frozen, last_blocks or svm (and in a sweep of them, pretrained=...)"
         )
-    blocks, rate, choices = (transfer.get(name) for name in ("blocks", "old_rate", "C"))
-    if policy == "last_blocks" and (not isinstance(blocks, int) or blocks < 1):
-        raise UserError(f"transfer.blocks={blocks} must be a whole number of at least 1")
-    if policy == "whole" and not (isinstance(rate, int | float) and 0 < rate <= 1):
-        raise UserError(f"transfer.old_rate={rate} must be a number above 0 and at most 1")
-    if policy == "svm":
-        if not choices or not all(isinstance(value, int | float) and value > 0 for value in choices):
-            raise UserError(f"transfer.C={choices} must be a list of numbers above 0")
-        for task, given in zip(tasks, config.system.heads.values(), strict=True):
-            head = {"name": given} if isinstance(given, str) else given
-            if head["name"] != "softmax" or head.get("decision", "argmax") != "argmax" or get_task(task).measured:
-                raise UserError(
-                    f"transfer=svm tells classes apart, in the place of softmax heads with decision argmax, not of the "
-                    f"{head['name']} head of {task}: choose transfer=frozen"
-                )
+    needed = {"last_blocks": "blocks", "whole": "old_rate", "svm": "C"}.get(policy)
+    if needed and getattr(transfer, needed) is None:
+        raise UserError(f"transfer.{needed}=null: transfer={policy} needs a value, see conf/transfer/{policy}.yaml")
+    for task, head in heads.items() if policy == "svm" else ():
+        if head.name != "softmax" or head.options.get("decision", "argmax") != "argmax" or get_task(task).measured:
+            raise UserError(
+                f"transfer=svm tells classes apart, in the place of softmax heads with decision argmax, not of the "
+                f"{head.name} head of {task}: choose transfer=frozen"
+            )
 
 
 def blocks_of(backbone: nn.Module) -> list[list[nn.Module]]:
@@ -63,7 +50,7 @@ def blocks_of(backbone: nn.Module) -> list[list[nn.Module]]:
     return blocks
 
 
-def freeze(network: Network, transfer: Mapping[str, Any], loaded: Collection[str]) -> list[str]:
+def freeze(network: Network, transfer: Transfer, loaded: Collection[str]) -> list[str]:
     """Keep what the policy does not train as it is, and return the names of its tensors.
 
     Frozen layers get no gradients, and stay in evaluation: their batch norm uses its statistics and does not update
@@ -80,18 +67,18 @@ def freeze(network: Network, transfer: Mapping[str, Any], loaded: Collection[str
     fresh = [name for name in frozen if name not in loaded and not name.endswith("num_batches_tracked")]
     if fresh:
         raise UserError(
-            f"transfer={transfer['name']} would freeze {len(fresh)} tensors that the weights do not hold, such as "
+            f"transfer={transfer.name} would freeze {len(fresh)} tensors that the weights do not hold, such as "
             f"{fresh[0]}: choose transfer=whole, or weights of the whole backbone"
         )
     return frozen
 
 
-def _trained_part(network: Network, transfer: Mapping[str, Any]) -> list[nn.Module]:
-    match transfer["name"]:
+def _trained_part(network: Network, transfer: Transfer) -> list[nn.Module]:
+    match transfer.name:
         case "frozen" | "svm":
             return []
         case "last_blocks":
-            blocks, count = blocks_of(network.backbone), transfer["blocks"]
+            blocks, count = blocks_of(network.backbone), transfer.blocks or 1
             if count > len(blocks):
                 raise UserError(
                     f"transfer.blocks={count}: the backbone has {len(blocks)} blocks, choose 1 to {len(blocks)}"
@@ -101,6 +88,6 @@ def _trained_part(network: Network, transfer: Mapping[str, Any]) -> list[nn.Modu
             return [network.backbone]
 
 
-def rates_of(transfer: Mapping[str, Any], loaded: Collection[str]) -> dict[str, float]:
+def rates_of(transfer: Transfer, loaded: Collection[str]) -> dict[str, float]:
     """Return the factor on the learning rate of each loaded tensor by name; 1 where none is named."""
-    return dict.fromkeys(loaded, float(transfer["old_rate"])) if transfer["name"] == "whole" else {}
+    return {} if transfer.old_rate is None else dict.fromkeys(loaded, transfer.old_rate)

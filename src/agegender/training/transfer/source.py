@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from omegaconf import DictConfig
-
 from agegender.errors import Damaged, UserError
 from agegender.runs.folder import RunFolder
+from agegender.spec import Run
 
 log = logging.getLogger(__name__)
 
@@ -28,47 +27,43 @@ class Source:
         return str(self.file) if self.run is None else f"run {self.run.identity}"
 
 
-def policy_of(config: DictConfig) -> str:
-    """Name the transfer policy of a run; runs of before there was one started from scratch."""
-    return str(config.transfer.name) if config.get("transfer") else "none"
-
-
-def find_sources(config: DictConfig, data_digest: str) -> list[Source]:
+def find_sources(run: Run, data_digest: str) -> list[Source]:
     """Find what `transfer.weights` names, each distinct file of weights once: nothing without transfer.
 
     It is a file, the folder of a finished run, or a pattern of run folders, of which those count that are done and have
     this run's data, fold and seed, and where this run has a `half` the other one. A run that lends the weights of
     another stands for that other.
     """
-    if policy_of(config) == "none":
+    if run.transfer.weights is None:
         return []
-    given = Path(config.transfer.weights).expanduser()
+    given = Path(run.transfer.weights).expanduser()
     if given.is_file():
         return [Source(given, checksum(given))]
     pattern = not given.is_dir()
-    runs = [RunFolder(folder) for folder in (sorted(given.parent.glob(given.name)) if pattern else [given])]
-    found = [_trained(run) for run in runs if run.state == "done" and (not pattern or _fits(run, config, data_digest))]
+    folders = [RunFolder(folder) for folder in (sorted(given.parent.glob(given.name)) if pattern else [given])]
+    done = [folder for folder in folders if folder.state == "done"]
+    found = [_trained(folder) for folder in done if not pattern or _fits(folder, run, data_digest)]
     return list({source.sha256: source for source in found if source}.values())
 
 
-def source_of(config: DictConfig, data_digest: str) -> Source | None:
+def source_of(run: Run, data_digest: str) -> Source | None:
     """Return the one file of weights that a run starts from, None from scratch.
 
     UserError where none or several are found, or where the weights of the run stayed on another machine.
     """
-    if policy_of(config) == "none":
+    if (weights := run.transfer.weights) is None:
         return None
-    found, weights = find_sources(config, data_digest), config.transfer.weights
+    found = find_sources(run, data_digest)
     if len(found) > 1:
         names = ", ".join(source.words for source in found)
         raise UserError(
-            f"transfer.weights={weights} fits {len(found)} finished runs of {_wanted(config)} ({names}): name one of "
+            f"transfer.weights={weights} fits {len(found)} finished runs of {_wanted(run)} ({names}): name one of "
             "them by more of its name, or keep runs of another recipe in another folder, paths.runs=..."
         )
     if not found:
         raise UserError(
             f"transfer.weights={weights} is no file of weights and fits no finished run, or none of "
-            f"{_wanted(config)}: train that run first, or name other weights"
+            f"{_wanted(run)}: train that run first, or name other weights"
         )
     if not found[0].file.exists():
         raise UserError(f"{found[0].file} is not there: copy it from the machine where the run was trained")
@@ -100,18 +95,18 @@ def _checksum(file: Path, changed: int, size: int) -> str:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
-def _wanted(config: DictConfig) -> str:
-    half = "" if config.half is None else f", half {1 - config.half}"
-    return f"this data, fold {config.fold}, seed {config.seed}{half}"
+def _wanted(run: Run) -> str:
+    half = "" if run.half is None else f", half {1 - run.half}"
+    return f"this data, fold {run.fold}, seed {run.seed}{half}"
 
 
-def _fits(run: RunFolder, config: DictConfig, data_digest: str) -> bool:
+def _fits(folder: RunFolder, run: Run, data_digest: str) -> bool:
     """Whether a finished run is of the wanted data, fold and seed; a damaged run is logged and does not match."""
-    wanted = {"data": data_digest, "fold": config.fold, "seed": config.seed}
-    if config.half is not None:
-        wanted["half"] = 1 - config.half
+    wanted = {"data": data_digest, "fold": run.fold, "seed": run.seed}
+    if run.half is not None:
+        wanted["half"] = 1 - run.half
     try:
-        keys = run.keys
+        keys = folder.keys
     except Damaged as error:
         log.warning("%s", error)
         return False

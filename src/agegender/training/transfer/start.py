@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Collection, Mapping
 from dataclasses import asdict
-from typing import Any
 
 import pandas as pd
 
@@ -11,6 +10,7 @@ from agegender.data.batches import Faces
 from agegender.errors import UserError
 from agegender.models.network import Network
 from agegender.runs.folder import RunFolder
+from agegender.spec import Transfer
 from agegender.training.transfer.policy import freeze, rates_of
 from agegender.training.transfer.source import Source
 from agegender.training.transfer.weights import load_into, read_weights, renamed
@@ -18,12 +18,12 @@ from agegender.training.transfer.weights import load_into, read_weights, renamed
 log = logging.getLogger(__name__)
 
 
-def start(network: Network, source: Source, transfer: Mapping[str, Any], folder: RunFolder) -> dict[str, float]:
+def start(network: Network, source: Source, transfer: Transfer, folder: RunFolder) -> dict[str, float]:
     """Load weights into a network and freeze what the policy keeps; return the factors on the learning rate by name.
 
     What was loaded, is fresh, was left over and is frozen goes to the log and to transfer.json in the run folder.
     """
-    weights = renamed(read_weights(source.file), transfer.get("names") or {})
+    weights = renamed(read_weights(source.file), transfer.names or {})
     loaded = load_into(network, weights, source.words)
     if fresh := [name for name in loaded.fresh if name.startswith("backbone.")]:
         log.warning(
@@ -31,7 +31,7 @@ def start(network: Network, source: Source, transfer: Mapping[str, Any], folder:
         )
     frozen = freeze(network, transfer, loaded.loaded)
     told = {
-        "policy": transfer["name"],
+        "policy": transfer.name,
         "source": str(source.file),
         "run": source.run.identity if source.run else None,
         "sha256": source.sha256,

@@ -6,22 +6,23 @@ import warnings
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from omegaconf import DictConfig
 from torch import nn
 
-from agegender.config.settings import preprocessing_of
-from agegender.data.batches import EvaluationBatches, Faces, loader
+from agegender.data.batches import Faces
+from agegender.data.datamodule import FaceData
 from agegender.models.network import Network
 from agegender.runs.folder import RunFolder
+from agegender.spec import Run
 from agegender.tasks import get_task
-from agegender.training.device import computing_device, workers
+from agegender.training.device import computing_device
+from agegender.training.inference import compute
+from agegender.training.test_fold import images_of
 
-BATCH = 128
 NEVER = -1e4  # the score of a label that no training face has: its probability is 0 in float32
 log = logging.getLogger(__name__)
 
 
-def fit_svm(config: DictConfig, network: Network, splits: dict[str, Faces], folder: RunFolder) -> dict[str, float]:
+def fit_svm(run: Run, network: Network, data: FaceData, folder: RunFolder) -> dict[str, float]:
     """Fit an SVM for each task and return its share of right answers on validation, `validation/<task>`, 0..1.
 
     Of `transfer.C` the value with the most right answers on the validation faces is taken, the smallest of equals. All
@@ -29,22 +30,12 @@ def fit_svm(config: DictConfig, network: Network, splits: dict[str, Faces], fold
     evaluation, predictions, export and `predict` go on as with any network. A head's posterior is then the softmax of
     the decision function: scores that rank labels, not calibrated probabilities.
     """
-    device = computing_device(config)
-    network.to(device).eval()
-    batches = {
-        split: EvaluationBatches(
-            splits[split],
-            size=config.system.model.input_size,
-            batch_size=BATCH,
-            preprocessing=preprocessing_of(config),
-        )
-        for split in ("train", "validation")
-    }
-    features = {split: _features(network.backbone, faces, config, device) for split, faces in batches.items()}
+    network.to(computing_device(run.trainer)).eval()
+    features = {split: _features(network.backbone, data, split, run) for split in ("train", "validation")}
     shares, chosen = {}, {}
     for task, head in network.heads.items():
-        (x, y), (held_out, truth) = (_labelled(features[split], splits[split], task) for split in batches)
-        fits = [(*_affine(x, y, len(get_task(task).labels), c, config.seed), c) for c in sorted(config.transfer.C)]
+        (x, y), (held_out, truth) = (_labelled(features[split], data.splits[split], task) for split in features)
+        fits = [(*_affine(x, y, len(get_task(task).labels), c, run.seed), c) for c in sorted(run.transfer.C or ())]
         scores = [float(np.mean((held_out @ w.T + b).argmax(1) == truth)) if len(truth) else 0.0 for w, b, _ in fits]
         best = int(np.argmax(scores))
         weight, bias, chosen[task] = fits[best]
@@ -56,13 +47,10 @@ def fit_svm(config: DictConfig, network: Network, splits: dict[str, Faces], fold
     return shares
 
 
-@torch.no_grad()
-def _features(
-    backbone: nn.Module, faces: EvaluationBatches, config: DictConfig, device: torch.device
-) -> NDArray[np.float64]:
-    """Return what the backbone makes of each face, in the order of the table: (N, D)."""
-    batches = loader(faces, workers(config))
-    return torch.cat([backbone(batch["images"].to(device)).float().cpu() for batch in batches]).double().numpy()
+def _features(backbone: nn.Module, data: FaceData, split: str, run: Run) -> NDArray[np.float64]:
+    """Return what the backbone makes of each face of a split, in the order of the table: (N, D)."""
+    batches = compute(backbone, images_of(data.whole(split)), computing_device(run.trainer), run.precision)
+    return torch.cat([each.float().cpu() for each in batches]).double().numpy()
 
 
 def _labelled(features: NDArray[np.float64], faces: Faces, task: str) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
