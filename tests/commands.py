@@ -14,7 +14,7 @@ from pathlib import Path
 PROCESSES = get_context("forkserver" if sys.platform == "linux" else "spawn")
 PROCESSES.set_forkserver_preload(
     [
-        "agegender.report.write",
+        "agegender.report.folder",
         "agegender.training.fit",
         "agegender.commands.sweep",
         "agegender.commands.prepare",

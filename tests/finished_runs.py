@@ -27,9 +27,17 @@ PUBLISHED = [
 
 
 def job(
-    root: Path, system: str, tasks: Sequence[str], fold: int, seed: int = 0, mode: str = "sound", variant: str = ""
+    root: Path,
+    system: str,
+    tasks: Sequence[str],
+    fold: int,
+    seed: int = 0,
+    mode: str = "sound",
+    variant: str = "",
+    title: str | None = None,
 ) -> Job:
-    run = made_run(system, tasks, title=system.replace("_age", ", age only").upper(), fold=fold, seed=seed, mode=mode)
+    title = title or system.replace("_age", ", age only").upper()
+    run = made_run(system, tasks, title=title, fold=fold, seed=seed, mode=mode)
     if variant:
         run = run.model_copy(update={"evaluation": run.evaluation.model_copy(update={"views": variant})})
     return Job(run, {}, RunFolder(root / f"{system}-f{fold}-s{seed}-{mode}{variant}"))

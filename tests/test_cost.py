@@ -11,7 +11,8 @@ import pytest
 from agegender.cost.counts import Counts
 from agegender.cost.latency import summarize
 from agegender.cost.measurement import Measurement, Subject, folder_of, read, read_all, read_calls, write
-from agegender.report.costs import Setting, SystemCost, to_csv
+from agegender.report.costs import Setting, SystemCost
+from agegender.report.csv_files import costs_csv
 from agegender.tracking.costs import send_costs
 from agegender.tracking.server import connect
 from agegender.tracking.target import Target
@@ -178,7 +179,7 @@ def test_a_broken_measurement_is_named_and_does_not_hide_the_others(
         found = {each.subject: each for each in read_all(tmp_path)}
         assert whole in found
         if SUBJECT in found:
-            to_csv({"a system": SystemCost(Counts(1, 2, 3, 4), {setting: found[SUBJECT]})})
+            costs_csv({"a system": SystemCost(Counts(1, 2, 3, 4), {setting: found[SUBJECT]})})
         else:
             refused += 1
             (line,) = caplog.messages

@@ -11,14 +11,14 @@ from omegaconf import OmegaConf
 
 import tracked_runs
 from agegender.commands.sweep import Sweep
-from agegender.config.jobs import Job
 from agegender.errors import Damaged, UserError
 from agegender.prediction.trained import find_run, load
+from agegender.report.markdown import to_markdown
 from agegender.report.records import load_records
-from agegender.report.render import to_markdown
 from agegender.report.table import build_table
 from agegender.runs.config import read_run
 from agegender.runs.folder import LASTING, RunFolder
+from agegender.runs.job import Job
 from agegender.runs.predictions import predictions_text, read_predictions
 from agegender.tracking import payload, sync
 from agegender.tracking.sweeps import sweep_folder, write_sweep
@@ -100,7 +100,7 @@ def test_whatever_is_changed_ends_in_a_sentence_that_names_the_file(
     run: RunFolder, file: str, readers: list[Callable[[RunFolder], None]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of a run without checksums: what can still be understood may be used."""
-    monkeypatch.setattr("agegender.report.cells.bootstrap.cluster_bootstrap", lambda *_, **__: (0.0, 1.0))  # slow
+    monkeypatch.setattr("agegender.metrics.bootstrap.cluster_bootstrap", lambda *_, **__: (0.0, 1.0))  # slow
     run.weights.unlink()  # slow to load: without them predict says so, after all else was read
     if file != "done":
         forget_checksums(run)

@@ -10,11 +10,13 @@ from scipy.stats import pearsonr
 from sklearn.metrics import mean_absolute_error, root_mean_squared_error
 
 from agegender import metrics
-from agegender.config.jobs import Job
+from agegender.report.csv_files import table_csv
 from agegender.report.figures import draw_figures
+from agegender.report.latex import to_latex
+from agegender.report.markdown import name_best, to_markdown
 from agegender.report.records import load_records
-from agegender.report.render import name_best, to_csv, to_latex, to_markdown
 from agegender.report.table import Table, build_table
+from agegender.runs.job import Job
 from agegender.runs.predictions import predictions_table, predictions_text, read_predictions
 from finished_runs import job
 
@@ -89,7 +91,7 @@ def test_mae_by_decade_by_hand() -> None:
 
 def test_numbers_of_the_table_by_hand(table: Table) -> None:
     near, far = table.rows
-    assert [column.kind for column in table.columns] == ["mae", "rmse", "cs3", "cs5", "pearson"]
+    assert [metric.kind for metric in table.metrics] == ["mae", "rmse", "cs3", "cs5", "pearson"]
     cell = far.cells["age_years_mae"]
     assert (cell.mean, cell.sd, cell.pooled, cell.n) == (4.0, pytest.approx(2**0.5), 4.0, 16)
     assert cell.low < 4.0 < cell.high
@@ -118,7 +120,7 @@ def test_the_report_says_units_and_the_reference(table: Table) -> None:
     assert "| NEAR | sound | 4.25 | 1.50 |" in text.split("## Validation against test")[1]
     assert name_best(table) == "Best mean over the folds: age years MAE 1.50 years (NEAR)."
     assert r"\caption{Against NEAR" in to_latex(table)
-    assert "far,sound,,mean difference,age_years_mae,2.500000,0.707107,,,16," in to_csv(table)
+    assert "far,sound,,mean difference,age_years_mae,2.500000,0.707107,,,16," in table_csv(table)
 
 
 def test_the_figures_are_drawn(table: Table) -> None:

@@ -10,8 +10,8 @@ import pytest
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
+from agegender.report.csv_files import table_csv
 from agegender.report.records import load_records
-from agegender.report.render import to_csv
 from agegender.report.table import build_table
 from commands import agegender
 from finished_runs import job
@@ -75,11 +75,10 @@ def test_answers_in_years_are_shown_in_years(tmp_path: Path) -> None:
         run.finish()
     (tmp_path / "reports" / "demo").mkdir(parents=True)
     table = build_table(load_records(jobs), (), {})
-    (tmp_path / "reports" / "demo" / "table.csv").write_text(to_csv(table), encoding="utf-8")
+    (tmp_path / "reports" / "demo" / "table.csv").write_text(table_csv(table), encoding="utf-8")
     outputs = execute(tmp_path)
     shown = "".join(output.get("data", {}).get("text/html", "") for output in outputs)
-    for column in table.columns:
-        assert f"{column.title}, {column.unit}" in shown if column.unit else column.title in shown
+    assert [metric.label for metric in table.metrics if metric.label not in shown] == []
     assert "12.50 ± 0.00 (2 runs, n = 16)" in shown, "RMSE and MAE"
     assert "100.0 ± 0.0 (2 runs, n = 16)" in shown, "CS@3 of `near`"
     assert "<td>10.00</td>" in shown, "the difference in years"

@@ -9,12 +9,14 @@ import pytest
 from matplotlib.text import Text
 from PIL import Image
 
-from agegender.config.jobs import Job
+from agegender.report.csv_files import table_csv
 from agegender.report.figures import draw_figures
-from agegender.report.records import load_records
-from agegender.report.render import name_best, summarize, to_csv, to_latex, to_markdown
+from agegender.report.folder import write_report
+from agegender.report.latex import to_latex
+from agegender.report.markdown import name_best, summarize, to_markdown
+from agegender.report.records import load_records, progress
 from agegender.report.table import best_rows, build_table
-from agegender.report.write import write_report
+from agegender.runs.job import Job
 from finished_runs import FACTS, PUBLISHED, finish, job, table_of, three_systems
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -29,7 +31,7 @@ def test_report_is_the_golden_one(jobs: list[Job]) -> None:
     """To accept a change of the format: read the new text, then save it as tests/golden/table.{md,csv,tex}."""
     table = table_of(jobs)
     assert to_markdown(table, {"figures/folds.png": "folds"}) == (GOLDEN / "table.md").read_text(encoding="utf-8")
-    assert to_csv(table) == (GOLDEN / "table.csv").read_text(encoding="utf-8")
+    assert table_csv(table) == (GOLDEN / "table.csv").read_text(encoding="utf-8")
     assert to_latex(table) == (GOLDEN / "table.tex").read_text(encoding="utf-8")
 
 
@@ -73,14 +75,14 @@ def test_not_predicted_and_missing_look_different(jobs: list[Job]) -> None:
 
 def test_best_is_bold_only_in_a_complete_column(jobs: list[Job], tmp_path: Path) -> None:
     table = table_of(jobs)
-    age_exact = table.columns[0]
+    age_exact = table.metrics[0]
     assert best_rows(table, age_exact) == []
     finish(jobs[4], wrong=[5])
     table = table_of(jobs)
     assert [row.system for row in best_rows(table, age_exact)] == ["plain_age"]
     assert "**" in to_markdown(table, {}).split("## Mean over the folds")[1].split("## Pooled")[0]
     # Of an error the least is best: this system errs more often, but not as far.
-    error = next(column for column in table.columns if column.metric == "age_mae")
+    error = next(metric for metric in table.metrics if metric.name == "age_mae")
     assert [row.system for row in best_rows(table, error)] == ["lmtcnn"]
 
 
@@ -105,7 +107,7 @@ def test_a_system_in_two_modes_has_two_rows_and_two_matrices(tmp_path: Path) -> 
 
 def test_csv_is_complete_and_traces_every_number_to_its_runs(jobs: list[Job]) -> None:
     table = table_of(jobs)
-    lines = list(csv.DictReader(io.StringIO(to_csv(table))))
+    lines = list(csv.DictReader(io.StringIO(table_csv(table))))
     for line in lines:
         assert bool(line["value"]) == bool(line["runs"]) == (line["n"] != "0")
     mean = next(
@@ -152,6 +154,34 @@ def test_report_is_written_whole_and_again(jobs: list[Job], tmp_path: Path) -> N
     write_report(load_records(jobs[3:]), PUBLISHED, FACTS, folder)
     assert {file: file.read_bytes() for file in files} == before
     assert not list(folder.rglob("*.partial"))
+
+
+def test_figures_of_rows_that_are_gone_are_removed_and_nothing_else(jobs: list[Job], tmp_path: Path) -> None:
+    folder = tmp_path / "report"
+    write_report(load_records(jobs[:3]), PUBLISHED, FACTS, folder)
+    mine = folder / "figures" / "photo.png"
+    mine.write_bytes(b"mine")
+    files = write_report(load_records(jobs[3:6]), PUBLISHED, FACTS, folder)
+    assert {*(folder / "figures").iterdir()} == {mine, *(file for file in files if file.suffix == ".png")}
+    assert not (folder / "figures" / "confusion_lmtcnn_age.png").exists()
+
+
+def test_a_report_on_other_data_is_not_replaced_silently(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder, records = tmp_path / "report", load_records([job(tmp_path, "lmtcnn", ("age",), 0)])
+    facts = FACTS | {"data": "drawn_faces, digest 0123", "protocol": "joint v1: all"}
+    for changed in ({}, {"date": "2026-11-23"}):
+        write_report(records, [], facts | changed, folder)
+    assert not caplog.messages
+    write_report(records, [], facts | {"data": "drawn_faces, digest 4567"}, folder)
+    assert caplog.messages == [f"{folder} held a report on other data or another protocol, which this one replaces"]
+
+
+def test_progress_counts_the_runs_and_names_three_that_are_not_done(jobs: list[Job]) -> None:
+    assert progress(load_records(jobs[:3])) == "3 of 3 runs are done"
+    assert progress(load_records(jobs)) == (
+        "5 of 9 runs are done; not done: PLAIN, AGE ONLY (sound), fold 1, seed 0 (failed); "
+        "PLAIN_GENDER (sound), fold 0, seed 0 (missing); PLAIN_GENDER (sound), fold 1, seed 0 (missing) and 1 more"
+    )
 
 
 def test_nothing_run_yet_gives_a_report_that_says_so(tmp_path: Path) -> None:

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from agegender.config.jobs import Job
+from agegender.report.csv_files import table_csv
 from agegender.report.figures import draw_figures
+from agegender.report.latex import to_latex
+from agegender.report.markdown import to_markdown
 from agegender.report.records import load_records
-from agegender.report.render import to_csv, to_latex, to_markdown
 from agegender.report.table import Table, build_table
+from agegender.runs.job import Job
 from finished_runs import finish, job
 
 
@@ -47,10 +49,10 @@ def test_the_same_answers_differ_by_nothing_and_for_certain(tmp_path: Path) -> N
 
 def test_they_stand_in_the_grid_the_file_and_the_figure(table: Table) -> None:
     text = to_markdown(table, {}).split("## What the evaluation changes")[1]
-    assert "| LMTCNN | sound | +5.2 ± 16.2 (2/3 folds) | +3.6 [" in text
+    assert "| LMTCNN, views flip | sound | +5.2 ± 16.2 (2/3 folds) | +3.6 [" in text
     assert "] (2/3 folds) | 28 |" in text
     assert "$-$" in to_latex(table).split("What the evaluation changes")[1]
-    lines = list(csv.DictReader(io.StringIO(to_csv(table))))
+    lines = list(csv.DictReader(io.StringIO(table_csv(table))))
     mean, pooled = (line for line in lines if line["fold"].endswith("difference"))
     assert (mean["evaluation"], mean["value"], pooled["value"]) == ("flip", "0.052083", "0.035714")
     assert mean["n"] == pooled["n"] == "28"
@@ -66,8 +68,8 @@ def test_only_runs_that_both_have_are_compared(tmp_path: Path) -> None:
     def one(seed: int, variant: str, wrong: list[int]) -> Job:
         return finish(job(tmp_path, "lmtcnn", ("age",), 0, seed, variant=variant), wrong=wrong)
 
-    jobs = [one(0, "", [1]), one(1, "", list(range(8))), one(0, "flip", [1]), job(tmp_path, "lmtcnn", ("age",), 0, 1)]
-    jobs[3] = replace(jobs[3], variant="flip", run=tmp_path / "not run")
+    jobs = [one(0, "", [1]), one(1, "", list(range(8))), one(0, "flip", [1])]
+    jobs.append(job(tmp_path, "lmtcnn", ("age",), 0, 1, variant="flip"))
     found = build_table(load_records(jobs), (), {}).rows[1].differences["age_exact"]
     assert (found.folds, found.pooled, found.done, found.expected) == ({0: 0}, 0, 1, 2)
 
@@ -75,7 +77,7 @@ def test_only_runs_that_both_have_are_compared(tmp_path: Path) -> None:
 def test_a_variant_without_a_run_is_visibly_missing(tmp_path: Path) -> None:
     jobs = [finish(job(tmp_path, "lmtcnn", ("age",), 0)), job(tmp_path, "lmtcnn", ("age",), 0, variant="flip")]
     table = build_table(load_records(jobs), (), {})
-    assert "| LMTCNN | sound | missing (0/1 folds) | missing (0/1 folds) | 0 |" in to_markdown(table, {})
+    assert "| LMTCNN, views flip | sound | missing (0/1 folds) | missing (0/1 folds) | 0 |" in to_markdown(table, {})
     assert "differences.png" not in draw_figures(table)
 
 

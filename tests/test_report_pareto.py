@@ -8,17 +8,18 @@ import pytest
 
 from agegender.cost.counts import Counts
 from agegender.cost.measurement import Measurement, Subject
-from agegender.report.cells import COLUMNS
-from agegender.report.cost_grids import cost_grids, fastest
-from agegender.report.costs import Setting, SystemCost, both, main_device, median_of, pairs_of
+from agegender.metrics import METRICS
+from agegender.report.costs import Setting, SystemCost, both, cost_sections, fastest, main_device, median_of, pairs_of
+from agegender.report.csv_files import points_csv
+from agegender.report.figures.pareto import draw_pareto
 from agegender.report.markup import MARKDOWN
-from agegender.report.pareto import draw_pareto, pareto_columns, points_of, to_csv
 from agegender.report.published import read_published
 from agegender.report.records import load_records
 from agegender.report.table import Table, build_table
+from agegender.report.tradeoff import compared_metrics, points_of
 from finished_runs import FACTS, finish, job
 
-EXACT = next(column for column in COLUMNS if column.metric == "age_exact")
+EXACT = METRICS["age_exact"]
 PHONE, BOARD = "a phone", "a board"
 COUNTS = Counts(1_000_000, 2_000_000, 3, 4_000_000)
 
@@ -63,7 +64,7 @@ def table(tmp_path: Path) -> Table:
 def test_complete_networks_and_pairs_are_points_and_the_beaten_are_marked(table: Table) -> None:
     found = {point.title: point for point in points_of(table, EXACT, setting())}
     assert found.keys() == {"QUICK", "SLOW", "PAIR, AGE ONLY + gender only"}, "a fold of PARTIAL is missing"
-    assert [(p.ms, p.accuracy, p.networks, p.best) for p in found.values()] == [
+    assert [(p.ms, p.value, p.networks, p.best) for p in found.values()] == [
         (5.0, 14 / 16, 1, True),
         (6.0, 12 / 16, 1, False),
         (8.5, 15 / 16, 2, True),
@@ -86,15 +87,15 @@ def test_every_point_lies_within_its_panel(table: Table) -> None:
 
 
 def test_the_points_are_there_as_numbers(table: Table) -> None:
-    lines = list(csv.DictReader(to_csv(table).splitlines()))
-    assert len(lines) == len(pareto_columns(table)) * 4
+    lines = list(csv.DictReader(points_csv(table).splitlines()))
+    assert len(lines) == len(compared_metrics(table)) * 4
     assert lines[0]["system"] == "QUICK" and lines[0]["runtime"] == "openvino" and lines[0]["best"] == "1"
 
 
-def test_grids_name_what_is_missing_and_add_pairs(table: Table) -> None:
-    (grid,) = cost_grids(table.costs, {row.system: row.title for row in table.rows}, MARKDOWN)
-    assert grid.title == "Cost: a phone; 1 thread, batch 1"
-    lines = {line[0]: line[1:] for line in grid.body}
+def test_sections_name_what_is_missing_and_add_pairs(table: Table) -> None:
+    (section,) = cost_sections(table.costs, {row.system: row.title for row in table.rows}, MARKDOWN)
+    assert section.title == "Cost: a phone; 1 thread, batch 1"
+    lines = {line[0]: line[1:] for line in section.body}
     assert lines["SLOW"] == ["1,000,000", "2.0", "4.00", "missing", "6.00"]
     assert lines["PAIR, AGE ONLY + PAIR_GENDER"] == ["2,000,000", "4.0", "8.00", "missing", "8.50"]
 

@@ -3,7 +3,6 @@
 import csv
 import io
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +11,12 @@ import pytest
 
 from agegender.prediction.answers import Answer, TaskAnswer
 from agegender.prediction.output import render
+from agegender.report.folder import write_report
+from agegender.report.latex import to_latex
+from agegender.report.markdown import name_best, to_markdown
 from agegender.report.markup import MARKDOWN
 from agegender.report.records import load_records
-from agegender.report.render import name_best, to_latex, to_markdown
 from agegender.report.table import Table, build_table
-from agegender.report.write import write_report
 from agegender.runs.folder import RunFolder
 from agegender.runs.predictions import predictions_table, predictions_text, read_predictions
 from finished_runs import FACTS, finish, job, table_of
@@ -27,7 +27,7 @@ NAMES = ["=1+1", "+1.jpg", "-1.jpg", "@sum.jpg", "\t=1", "\r=1", "＝1", "'=1", 
 
 
 def titled(root: Path, title: str, **facts: str) -> Table:
-    one, other = (replace(finish(job(root, name, ("age",), 0)), title=title) for name in ("one", "other"))
+    one, other = (finish(job(root, name, ("age",), 0, title=title)) for name in ("one", "other"))
     return table_of([one, other], **facts)
 
 
@@ -63,7 +63,7 @@ def test_markdown_escapes_what_it_must_and_no_more(plain: str, escaped: str) -> 
 
 
 def test_figures_take_titles_for_words(tmp_path: Path) -> None:
-    jobs = [replace(finish(job(tmp_path, "one", ("age",), fold)), title="$\\frac$") for fold in (0, 1)]
+    jobs = [finish(job(tmp_path, "one", ("age",), fold, title="$\\frac$")) for fold in (0, 1)]
     assert write_report(load_records(jobs), (), FACTS, tmp_path / "report")
 
 

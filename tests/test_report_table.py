@@ -8,13 +8,19 @@ import pandas as pd
 import pytest
 from sklearn.metrics import confusion_matrix
 
-from agegender.config.jobs import Job
 from agegender.errors import UserError
+from agegender.report.markdown import to_markdown
 from agegender.report.published import Published, read_published, why_not_comparable
 from agegender.report.records import Record, load_records
-from agegender.report.render import to_markdown
 from agegender.report.table import build_table
+from agegender.runs.job import Job
 from finished_runs import FACTS, PUBLISHED, fail, finish, job, table_of, three_systems
+
+
+def named(job: Job, group: str, name: str) -> Job:
+    """The job with another name in a group of its run's settings."""
+    settings = getattr(job.run, group).model_copy(update={"name": name})
+    return replace(job, run=job.run.model_copy(update={group: settings}))
 
 
 @pytest.fixture
@@ -45,7 +51,7 @@ def test_states_of_run_folders(tmp_path: Path) -> None:
     started.folder.log.touch()
     records = load_records([done, failed, missing, started])
     assert [record.state for record in records] == ["done", "failed", "missing", "missing"]
-    assert [record.error for record in records] == [None, "out of memory", "not run yet", "not finished"]
+    assert [record.error for record in records] == ["", "out of memory", "not run yet", "not finished"]
     assert records[0].commit == "a1b2c3d4e"
 
 
@@ -109,12 +115,10 @@ def test_misspelt_published_rows_are_refused(change: dict[str, str], message: st
 
 def test_runs_that_must_not_share_a_table_are_refused(jobs: list[Job]) -> None:
     records = load_records(jobs[:2])
-    run = jobs[1].run
-    elsewhere = run.model_copy(update={"data": run.data.model_copy(update={"name": "utkface"})})
-    other = Record(replace(jobs[1], run=elsewhere), "missing", "not run yet")
+    other = Record(named(jobs[1], "data", "utkface"), "missing", "not run yet")
     with pytest.raises(UserError, match=r"several data sets \(drawn, utkface\)"):
         build_table([*records, other], (), FACTS)
-    other = Record(replace(jobs[1], protocol="age_only"), "missing", "not run yet")
+    other = Record(named(jobs[1], "protocol", "age_only"), "missing", "not run yet")
     with pytest.raises(UserError, match="several protocols"):
         build_table([*records, other], (), FACTS)
     with pytest.raises(UserError, match="no run to report"):
@@ -124,7 +128,7 @@ def test_runs_that_must_not_share_a_table_are_refused(jobs: list[Job]) -> None:
 def test_confusion_counts_agree_with_scikit_learn(jobs: list[Job]) -> None:
     row = table_of(jobs).rows[0]
     frames = [record.predictions for record in load_records(jobs[:3])]
-    faces = pd.concat([frame.dropna(subset="gender_true") for frame in frames if frame is not None])
+    faces = pd.concat([frame.dropna(subset="gender_true") for frame in frames])
     reference = confusion_matrix(faces["gender_true"].astype(int), faces["gender_pred"].astype(int))
     assert np.array_equal(row.confusion["gender"], reference)
     assert row.confusion["age"].sum() == 44

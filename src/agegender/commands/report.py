@@ -11,8 +11,8 @@ from agegender.config.settings import ReportSettings, settings_of
 from agegender.errors import UserError
 from agegender.report.caption import caption
 from agegender.report.costs import load_costs
-from agegender.report.records import load_records
-from agegender.report.write import write_report
+from agegender.report.folder import write_report
+from agegender.report.records import load_records, progress
 from agegender.tracking.target import without_password
 from agegender.training.faces import pack_of
 
@@ -31,6 +31,7 @@ def main(config: DictConfig) -> None:
     if all(record.state == "missing" for record in records):
         command = without_password(shlex.join(["agegender", "train", "-m", *overrides]))
         raise UserError(f"none of the {len(jobs)} runs of experiment={experiment} is in {paths.runs}: run {command}")
+    log.info("%s", progress(records))
     table, run = settings.table, jobs[0].run
     pretrained = next((job.run.transfer.weights for job in jobs if job.run.transfer.weights), None)
     facts = caption(run, pack_of(run.data), table.title or experiment, pretrained)

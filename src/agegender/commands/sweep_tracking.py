@@ -16,8 +16,8 @@ from agegender.config.jobs import expand, list_jobs
 from agegender.config.settings import TrainSettings, settings_of
 from agegender.errors import Damaged, UserError
 from agegender.report.caption import caption
+from agegender.report.markdown import summarize
 from agegender.report.records import load_records
-from agegender.report.render import summarize
 from agegender.report.table import build_table
 from agegender.runs.folder import RunFolder
 from agegender.runs.job import OF_A_FOLD, REPEATS, ROWS, Job
@@ -180,10 +180,10 @@ def table_of(jobs: list[Job]) -> tuple[str, dict[str, float]]:
         return f"There is no one table of these runs: {error}.", {}
     # The metric before the system: MLflow's charts make a section of what stands before the stroke.
     means = {
-        accepted(f"{column.metric}/{row.key}"): row.cells[column.metric].mean
-        for column in table.columns
+        accepted(f"{metric.name}/{row.key}"): row.cells[metric.name].mean
+        for metric in table.metrics
         for row in table.rows
-        if column.metric in row.cells and row.cells[column.metric].done
+        if metric.name in row.cells and row.cells[metric.name].done
     }
     return f"{summarize(table)}\nEverything else of it: `agegender report` with the overrides of this sweep.", means
 

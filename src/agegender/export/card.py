@@ -9,7 +9,8 @@ import pandas as pd
 
 from agegender.datasets.protocols import get_protocol
 from agegender.export.parity import TOLERANCE, TaskParity
-from agegender.metrics import bootstrap
+from agegender.metrics import Metric, headline_of
+from agegender.metrics.registry import answers_of
 from agegender.report.markup import MARKDOWN, code
 from agegender.spec import Run
 from agegender.tasks import Task, get_task
@@ -124,14 +125,13 @@ def _comparison(found: Mapping[str, TaskParity], one: str, other: str) -> str:
     head = f"| task | largest logit difference | answers changed | {one} | {other} | difference | n |"
     lines = [head, "|---|--:|--:|--:|--:|--:|--:|"]
     for task, each in found.items():
-        scale, what = _told(task)
-        digits = 1 if scale == 100 else 2
-        low, high = (f"{scale * end:+.{digits}f}" for end in (each.low, each.high))
-        change = f"{scale * each.difference:+.{digits}f} [{low} to {high}]"
+        metric = headline_of(get_task(task))
+        what = f"{get_task(task).title}: {metric.meaning}, {metric.unit}"
+        difference, low, high = map(metric.signed_text, (each.difference, each.low, each.high))
         largest = "—" if each.largest != each.largest else f"{each.largest:.2g}"
         lines.append(
-            f"| {get_task(task).title}: {what} | {largest} | {each.changed} | {scale * each.torch:.{digits}f} | "
-            f"{scale * each.file:.{digits}f} | {change.replace('-', '−')} | {each.n:,} |"
+            f"| {what} | {largest} | {each.changed} | {metric.text(each.torch)} | {metric.text(each.file)} | "
+            f"{difference} [{low} to {high}] | {each.n:,} |"
         )
     return "\n".join(lines)
 
@@ -139,24 +139,24 @@ def _comparison(found: Mapping[str, TaskParity], one: str, other: str) -> str:
 def _shares(predictions: pd.DataFrame, task: str) -> Iterator[str]:
     """How right the answers to a task are, of all faces and by annotated gender and age where they are known."""
     faces = predictions[predictions[f"{task}_true"].notna()]
-    lines = [f"| {get_task(task).title} | {_told(task)[1]} | 95 % interval | n |", "|---|--:|--:|--:|"]
-    lines.append(_share("all", faces, task))
+    metric = headline_of(get_task(task))
+    head = f"| {get_task(task).title} | {metric.meaning}, {metric.unit} | 95 % interval | n |"
+    lines = [head, "|---|--:|--:|--:|"]
+    lines.append(_share("all", faces, metric))
     for other in (name.removesuffix("_true") for name in predictions.columns if name.endswith("_true")):
         for word, (low, high) in _slices(get_task(other)).items():
             members = faces[faces[f"{other}_true"].between(low, high, inclusive="left")]
-            lines.append(_share(f"{get_task(other).title} {word}", members, task))
+            lines.append(_share(f"{get_task(other).title} {word}", members, metric))
     yield "\n".join(lines)
 
 
-def _share(name: str, faces: pd.DataFrame, task: str) -> str:
+def _share(name: str, faces: pd.DataFrame, metric: Metric) -> str:
     if faces.empty:
         return f"| {name} | — | — | 0 |"
-    error = (faces[f"{task}_pred"] - faces[f"{task}_true"]).abs().astype(float).to_numpy()
-    told, scale = error if get_task(task).measured else (error == 0).astype(float), _told(task)[0]
-    low, high = bootstrap.cluster_bootstrap(told, faces["subject"].fillna(faces["image"]).to_numpy())
-    mark, mean, low, high = " †" if len(faces) < FEW else "", *(scale * x for x in (told.mean(), low, high))
-    digits = 1 if scale == 100 else 2
-    return f"| {name}{mark} | {mean:.{digits}f} | {low:.{digits}f} to {high:.{digits}f} | {len(faces):,} |"
+    mean = metric.formula(answers_of(faces, get_task(metric.task)))
+    low, high = metric.interval(faces)
+    mark = " †" if len(faces) < FEW else ""
+    return f"| {name}{mark} | {metric.text(mean)} | {metric.text(low)} to {metric.text(high)} | {len(faces):,} |"
 
 
 def _slices(task: Task) -> Mapping[str, tuple[float, float]]:
@@ -166,12 +166,6 @@ def _slices(task: Task) -> Mapping[str, tuple[float, float]]:
     width = 10 if task.unit == "years" else 1
     starts = range(int(task.values[0]), int(task.values[-1]) + 1, width)
     return {f"{start} to below {start + width}": (start, start + width) for start in starts}
-
-
-def _told(task: str) -> tuple[int, str]:
-    """What is told of a task, and what it is multiplied by: the share of right answers, or the error in a unit."""
-    unit = get_task(task).unit
-    return (1, f"mean absolute error, {unit}") if unit else (100, "right answers, %")
 
 
 def _head(output: Mapping[str, str]) -> str:

@@ -1,13 +1,10 @@
-"""Metrics of a set of test faces; see `agegender.metrics.functions` for conventions."""
+"""Metrics of a set of test faces: pure functions, the registry of all metrics by task, and intervals."""
 
 from agegender.metrics.functions import (
-    TOLERANCES,
     balanced_exact,
     cumulative_score,
     epsilon_error,
-    evaluate,
     exact,
-    face_values,
     mae,
     mae_by_decade,
     one_off,
@@ -15,19 +12,36 @@ from agegender.metrics.functions import (
     rmse,
     top_k,
 )
+from agegender.metrics.registry import (
+    METRICS,
+    TOLERANCES,
+    Metric,
+    evaluate,
+    face_values,
+    headline_of,
+    headline_values,
+    metrics_of,
+    selection_score,
+)
 
 __all__ = [
+    "METRICS",
     "TOLERANCES",
+    "Metric",
     "balanced_exact",
     "cumulative_score",
     "epsilon_error",
     "evaluate",
     "exact",
     "face_values",
+    "headline_of",
+    "headline_values",
     "mae",
     "mae_by_decade",
+    "metrics_of",
     "one_off",
     "pearson",
     "rmse",
+    "selection_score",
     "top_k",
 ]

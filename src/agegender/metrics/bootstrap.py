@@ -23,6 +23,11 @@ def fold_summary(values: Sequence[float]) -> tuple[float, float]:
     return float(np.mean(values)), sd
 
 
+def clusters_of(faces: pd.DataFrame) -> pd.Series[str]:
+    """Return what is drawn as a whole: the subject, or else the image: a face under another seed is the same face."""
+    return faces["subject"].fillna(faces["image"])
+
+
 def cluster_bootstrap(
     correct: ArrayLike,
     clusters: ArrayLike | None,

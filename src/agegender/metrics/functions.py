@@ -8,20 +8,8 @@ away from the truth.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-
-from agegender.tasks import Task, get_task
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-
-# The k of the cumulative scores of a measured task, in its unit: CS@3 and CS@5 are the usual ones of ages.
-TOLERANCES: dict[str, dict[str, float]] = {"age_years": {"cs3": 3, "cs5": 5}}
 
 
 def _vectors(truth: ArrayLike, prediction: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -76,10 +64,11 @@ def top_k(truth: ArrayLike, posterior: ArrayLike, k: int) -> float:
     `truth`: labels 0..K-1, shape (n,); `posterior`: probabilities or any score that grows with them, shape (n, K);
     1 <= k <= K. Among equals the lower label comes first, as in argmax.
     """
-    return float(np.mean(_top_k_hits(truth, posterior, k)))
+    return float(np.mean(top_k_hits(truth, posterior, k)))
 
 
-def _top_k_hits(truth: ArrayLike, posterior: ArrayLike, k: int) -> NDArray[np.bool_]:
+def top_k_hits(truth: ArrayLike, posterior: ArrayLike, k: int) -> NDArray[np.bool_]:
+    """Whether each face's true label is among the k most probable, shape (n,); arguments as of `top_k`."""
     scores = np.asarray(posterior, dtype=np.float64)
     if scores.ndim != 2 or not np.isfinite(scores).all():
         raise ValueError(f"the posterior must be a finite matrix (faces, labels), not of shape {scores.shape}")
@@ -141,77 +130,3 @@ def mae_by_decade(truth: ArrayLike, prediction: ArrayLike) -> dict[int, tuple[fl
         int(decade): (mae(t[decades == decade], p[decades == decade]), int((decades == decade).sum()))
         for decade in np.unique(decades)
     }
-
-
-def evaluate(predictions: pd.DataFrame, tasks: Sequence[str]) -> dict[str, float]:
-    """Compute every metric of a predictions table by name: `<task>_n` and the metrics over the faces with that label.
-
-    Groups give `age_exact, age_one_off, age_top2, age_balanced_exact, age_mae` (in groups), other labels
-    `gender_accuracy`, and a measured task `age_years_mae, age_years_rmse, age_years_cs5` (CS@k for the k of
-    `TOLERANCES`), `age_years_pearson` and, where the labels have standard deviations, `age_years_epsilon`.
-    `predictions` has the columns `<task>_true`, `<task>_pred`, `<task>_p0` ... of the predictions
-    file of a run. Where no face has the label, only `<task>_n` = 0 is given. UserError for an unknown task, KeyError
-    for a missing column, ValueError for a labelled face without a prediction.
-    """
-    values: dict[str, float] = {}
-    for name in tasks:
-        faces = predictions[predictions[f"{name}_true"].notna()]
-        values[f"{name}_n"] = float(len(faces))
-        if len(faces):
-            values |= {f"{name}_{metric}": value for metric, value in _evaluate_task(faces, get_task(name)).items()}
-    return values
-
-
-def face_values(faces: pd.DataFrame, task: Task, metric: str) -> NDArray[np.float64]:
-    """Return what each face contributes to a metric of `evaluate` (without the task's name), shape (n,).
-
-    The metric is the mean of these values (`balanced_exact`: of their means by true label), which is what an interval
-    resamples. `faces`: a predictions table of faces that all have the task's label.
-    """
-    truth, prediction, posterior = _columns(faces, task)
-    error: NDArray[np.float64] = np.abs(truth - prediction)
-    tolerance = {"exact": 0, "accuracy": 0, "balanced_exact": 0, "one_off": 1} | TOLERANCES.get(task.name, {})
-    if metric in tolerance:
-        return np.where(error <= tolerance[metric], 1.0, 0.0)
-    if metric == "top2":
-        return np.where(_top_k_hits(truth, posterior, 2), 1.0, 0.0)
-    if metric == "mae":
-        return error
-    if metric == "epsilon":
-        spread = faces[f"{task.name}_sd"].to_numpy(np.float64, na_value=np.nan)
-        return 1.0 - np.exp(-(error**2) / (2.0 * spread**2))
-    raise ValueError(f"there is no metric '{metric}' that is a mean over faces")
-
-
-def _columns(faces: pd.DataFrame, task: Task) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Truths (n,), predictions (n,) and posteriors (n, K) of a predictions table."""
-    names = ["true", "pred", *(f"p{label}" for label in range(len(task.labels)))]
-    values = faces[[f"{task.name}_{name}" for name in names]].to_numpy(np.float64, na_value=np.nan)
-    return values[:, 0], values[:, 1], values[:, 2:]
-
-
-def _evaluate_task(faces: pd.DataFrame, task: Task) -> dict[str, float]:
-    truth, prediction, posterior = _columns(faces, task)
-    if not task.ordinal:
-        return {"accuracy": exact(truth, prediction)}
-    if task.measured:
-        close = {name: cumulative_score(truth, prediction, k) for name, k in TOLERANCES.get(task.name, {}).items()}
-        error = {"mae": mae(truth, prediction), "rmse": rmse(truth, prediction)}
-        return error | close | {"pearson": pearson(truth, prediction)} | _epsilon(faces, task, truth, prediction)
-    return {
-        "exact": exact(truth, prediction),
-        "one_off": one_off(truth, prediction),
-        "top2": top_k(truth, posterior, 2),
-        "balanced_exact": balanced_exact(truth, prediction),
-        "mae": mae(truth, prediction),
-    }
-
-
-def _epsilon(
-    faces: pd.DataFrame, task: Task, truth: NDArray[np.float64], prediction: NDArray[np.float64]
-) -> dict[str, float]:
-    """The epsilon-error where the labels have standard deviations; nothing unless every face has one above 0."""
-    if f"{task.name}_sd" not in faces:
-        return {}
-    sigma = faces[f"{task.name}_sd"].to_numpy(np.float64, na_value=np.nan)
-    return {} if not (sigma > 0).all() else {"epsilon": epsilon_error(truth, prediction, sigma)}

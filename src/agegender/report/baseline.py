@@ -1,32 +1,20 @@
-"""What the finished runs of a table predicted, and what a constant answer would have been worth on the same faces."""
+"""What a constant answer would have been worth on the faces of a table."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 
-from agegender import metrics
-from agegender.report.cells import Cell, Column, Scored, build_cell
+from agegender.metrics import Metric, evaluate
+from agegender.report.cells import Cell, build_cell
 from agegender.report.records import Record
 from agegender.tasks import TASKS
 
 
-def scored_of(records: Sequence[Record]) -> list[Scored]:
-    """Return the finished runs among the records with their predictions."""
-    done = [record for record in records if record.state == "done"]
-    return [Scored(r.job.fold, r.job.seed, r.job.identity, r.metrics or {}, _predictions(r)) for r in done]
-
-
-def _predictions(record: Record) -> pd.DataFrame:
-    if record.predictions is None:
-        raise ValueError(f"the record of {record.job.identity} is done but holds no predictions")
-    return record.predictions
-
-
 def constant_answers(
-    records: Sequence[Record], columns: Sequence[Column], folds: Sequence[int]
+    records: Sequence[Record], columns: Sequence[Metric], folds: Sequence[int]
 ) -> tuple[str, Mapping[str, Cell]]:
     """Answer every face of a fold with the fold's own most frequent label, ranking the others by frequency.
 
@@ -35,22 +23,21 @@ def constant_answers(
     The training faces, whose majority a real predictor would know, are not in the predictions files. Each fold's truths
     come from the first finished run of the fold that has them. Returned are what the answer is called and its cells.
     """
-    tasks = tuple(dict.fromkeys(task for record in records for task in record.job.tasks if task in TASKS))
+    tasks = tuple(dict.fromkeys(task for record in records for task in record.job.tasks))
     cells: dict[str, Cell] = {}
     for task in tasks:
-        first: dict[int, Scored] = {}
+        first: dict[int, Record] = {}
         for record in records:
-            if record.metrics and record.metrics.get(f"{task}_n") and record.job.fold not in first:
+            if record.metrics.get(f"{task}_n") and record.job.fold not in first:
                 first[record.job.fold] = _constant(task, record)
-        scored = list(first.values())
-        cells |= {column.metric: build_cell(column, scored, len(folds)) for column in columns if column.task == task}
+        answered = list(first.values())
+        cells |= {metric.name: build_cell(metric, answered, len(folds)) for metric in columns if metric.task == task}
     answers = dict.fromkeys("median" if TASKS[task].measured else "majority label" for task in tasks)
-    title = f"{' or '.join(answers)} of the test fold"
-    return title, cells
+    return f"{' or '.join(answers)} of the test fold", cells
 
 
-def _constant(task: str, record: Record) -> Scored:
-    faces = _predictions(record)
+def _constant(task: str, record: Record) -> Record:
+    faces = record.predictions
     if TASKS[task].measured:
         constant = faces.assign(**{f"{task}_pred": faces[f"{task}_true"].median()})
     else:
@@ -58,4 +45,4 @@ def _constant(task: str, record: Record) -> Scored:
         frequency = np.bincount(truth, minlength=len(TASKS[task].labels)) / len(truth)
         answer = {f"{task}_p{label}": share for label, share in enumerate(frequency)}
         constant = faces.assign(**answer, **{f"{task}_pred": int(frequency.argmax())})
-    return Scored(record.job.fold, record.job.seed, record.job.identity, metrics.evaluate(constant, [task]), constant)
+    return replace(record, metrics=evaluate(constant, [task]), predictions=constant)

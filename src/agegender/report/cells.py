@@ -1,4 +1,4 @@
-"""The cells of a table: one metric of one system, over folds and over all faces. Shares are fractions 0..1."""
+"""The cells of a table: a metric of one row, over folds and over all faces, and its difference to another row."""
 
 from __future__ import annotations
 
@@ -6,73 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from math import nan
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from agegender import metrics
-from agegender.metrics import bootstrap
-from agegender.tasks import TASKS, Task
-
-
-@dataclass(frozen=True)
-class Column:
-    """A metric of the table: a fraction, printed in percent, or a number in another `unit`, "" for a bare one."""
-
-    task: str
-    kind: str
-    title: str
-    unit: str = "%"
-    less_is_better: bool = False
-
-    @property
-    def metric(self) -> str:
-        """The metric's name in `metrics.evaluate`."""
-        return f"{self.task}_{self.kind}"
-
-    @property
-    def scale(self) -> int:
-        """What its values are multiplied by where people read them."""
-        return 100 if self.unit == "%" else 1
-
-
-def _columns(task: Task) -> list[Column]:
-    """The metrics of a task that `metrics.evaluate` gives, in the order of the table."""
-    if not task.ordinal:
-        return [Column(task.name, "accuracy", f"{task.title} accuracy")]
-    name = task.name.replace("_", " ")
-    if task.measured:
-        return [
-            Column(task.name, "mae", f"{name} MAE", task.unit, less_is_better=True),
-            Column(task.name, "rmse", f"{name} RMSE", task.unit, less_is_better=True),
-            *(Column(task.name, kind, f"{name} CS@{k:g}") for kind, k in metrics.TOLERANCES.get(task.name, {}).items()),
-            Column(task.name, "pearson", f"{name} Pearson", ""),
-            Column(task.name, "epsilon", f"{name} epsilon-error", "", less_is_better=True),
-        ]
-    return [
-        Column(task.name, "exact", f"{name} exact"),
-        Column(task.name, "one_off", f"{name} 1-off"),
-        Column(task.name, "top2", f"{name} top-2"),
-        Column(task.name, "balanced_exact", f"{name} balanced exact"),
-        Column(task.name, "mae", f"{name} MAE (groups)", "groups", less_is_better=True),
-    ]
-
-
-COLUMNS = tuple(column for task in TASKS.values() for column in _columns(task))
-
-# What is shown fold by fold, beside the folds' mean.
-HEADLINES = tuple(
-    column.metric
-    for column in COLUMNS
-    if column.kind in ("exact", "accuracy") or (column.kind == "mae" and TASKS[column.task].measured)
-)
+from agegender.metrics import Metric, bootstrap
+from agegender.report.records import Record
+from agegender.tasks import TASKS
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One metric of one system. Without any finished fold `folds` is empty and the numbers are NaN.
+    """One metric of one row; shares are fractions. Without any finished fold `folds` is empty and the numbers are NaN.
 
     `folds` and `counts` are the value (mean over seeds) and the number of labelled faces of each finished fold; `mean`
     and `sd` (ddof 1) run over `folds`; `pooled` is the metric of all faces together and `low` to `high` its 95 %
@@ -105,74 +52,92 @@ class Cell:
         return self.done == self.expected
 
 
-class Scored(NamedTuple):
-    """The predictions of one finished run, and their metrics."""
+@dataclass(frozen=True)
+class Difference:
+    """A headline metric of one row minus that of another, over the runs whose fold and seed both have.
 
-    fold: int
-    seed: int
-    run: str
-    metrics: Mapping[str, float]
-    predictions: pd.DataFrame
-
-
-def labelled(task: str, scored: Sequence[Scored]) -> pd.DataFrame:
-    """Return all faces of the runs that have the task's label; with several seeds a face is there once for each."""
-    values = ["true", "sd", "pred", *(f"p{label}" for label in range(len(TASKS[task].labels)))]
-    names = ["image", "subject", *(f"{task}_{value}" for value in values)]
-    return pd.concat([run.predictions[run.predictions[f"{task}_true"].notna()].filter(names) for run in scored])
-
-
-def clusters_of(faces: pd.DataFrame) -> pd.Series[str]:
-    """Return what is drawn as a whole: the subject, or else the image: a face under another seed is the same face."""
-    return faces["subject"].fillna(faces["image"])
-
-
-def build_cell(column: Column, scored: Sequence[Scored], expected: int) -> Cell:
-    """Build a column's cell from finished runs, of which `expected` were to be.
-
-    The interval draws subjects with their faces; of runs without any labelled face nothing is counted as done.
+    `folds` has each fold's difference (mean over seeds), `runs` the `n` faces' runs of which `expected` were to be.
+    `mean` and `sd` (ddof 1) run over `folds`; `pooled` is the difference over all faces together and `low` to `high`
+    its 95 % interval (subjects resampled, both answers to the faces of a subject together).
     """
-    scored = sorted((run for run in scored if column.metric in run.metrics), key=lambda run: run.fold)
-    if not scored:
+
+    folds: Mapping[int, float]
+    mean: float
+    sd: float
+    pooled: float
+    low: float
+    high: float
+    n: int
+    runs: tuple[str, ...]
+    expected: int
+
+    @property
+    def done(self) -> int:
+        """The number of runs that both rows have."""
+        return len(self.runs)
+
+    @property
+    def complete(self) -> bool:
+        """Whether no run is missing."""
+        return self.done == self.expected
+
+
+def build_cell(metric: Metric, records: Sequence[Record], expected: int) -> Cell:
+    """Build a metric's cell from finished runs, of which `expected` were to be.
+
+    Of runs without any labelled face nothing is counted as done.
+    """
+    done = sorted((record for record in records if metric.name in record.metrics), key=lambda record: record.job.fold)
+    if not done:
         return Cell({}, {}, nan, nan, nan, nan, nan, expected, {})
-    of_fold = {fold: list(runs) for fold, runs in groupby(scored, key=lambda run: run.fold)}
-    folds = {fold: float(np.mean([run.metrics[column.metric] for run in runs])) for fold, runs in of_fold.items()}
+    of_fold = {fold: list(runs) for fold, runs in groupby(done, key=lambda record: record.job.fold)}
+    folds = {fold: float(np.mean([run.metrics[metric.name] for run in runs])) for fold, runs in of_fold.items()}
     mean, sd = bootstrap.fold_summary(list(folds.values()))
-    faces = labelled(column.task, scored)
-    low, high = _interval(column, faces)
+    faces = _labelled(metric.task, done)
+    low, high = metric.interval(faces)
     return Cell(
         folds=folds,
-        counts={run.fold: int(run.metrics[f"{column.task}_n"]) for run in scored},
+        counts={record.job.fold: int(record.metrics[f"{metric.task}_n"]) for record in done},
         mean=mean,
         sd=sd,
-        pooled=metrics.evaluate(faces, [column.task])[column.metric],
+        pooled=metrics.evaluate(faces, [metric.task])[metric.name],
         low=low,
         high=high,
         expected=expected,
-        runs={fold: tuple(run.run for run in runs) for fold, runs in of_fold.items()},
+        runs={fold: tuple(run.job.identity for run in runs) for fold, runs in of_fold.items()},
     )
 
 
-def _interval(column: Column, faces: pd.DataFrame) -> tuple[float, float]:
-    """The 95 % interval of a metric: of a root mean square the roots of the mean's; NaN for a correlation."""
-    if column.kind == "pearson":
-        return nan, nan
-    root = column.kind == "rmse"
-    values = metrics.face_values(faces, TASKS[column.task], "mae" if root else column.kind)
-    low, high = bootstrap.cluster_bootstrap(
-        values**2 if root else values,
-        clusters=clusters_of(faces),
-        classes=faces[f"{column.task}_true"].astype(int) if column.kind == "balanced_exact" else None,
-    )
-    return (low**0.5, high**0.5) if root else (low, high)
+def build_difference(metric: Metric, ours: Sequence[Record], theirs: Sequence[Record], expected: int) -> Difference:
+    """Compare two rows run by run in a headline metric; without a run that both have, the numbers are NaN.
+
+    `expected`: how many runs were to be.
+    """
+    base = {(run.job.fold, run.job.seed): run for run in theirs if metric.name in run.metrics}
+    shared = [run for run in ours if metric.name in run.metrics and (run.job.fold, run.job.seed) in base]
+    if not shared:
+        return Difference({}, nan, nan, nan, nan, nan, 0, (), expected)
+    others = [base[run.job.fold, run.job.seed] for run in shared]
+    gaps: dict[int, list[float]] = {}
+    for run, other in zip(shared, others, strict=True):
+        gaps.setdefault(run.job.fold, []).append(run.metrics[metric.name] - other.metrics[metric.name])
+    folds = {fold: float(np.mean(values)) for fold, values in gaps.items()}
+    mean, sd = bootstrap.fold_summary(list(folds.values()))
+    sides = [_labelled(metric.task, runs) for runs in (shared, others)]
+    values = [metrics.face_values(faces, TASKS[metric.task], metric.kind) for faces in sides]
+    clusters = [bootstrap.clusters_of(faces) for faces in sides]
+    low, high = bootstrap.paired_bootstrap(values[0], clusters[0], values[1], clusters[1])
+    pooled = float(values[0].mean() - values[1].mean())
+    runs = tuple(run.job.identity for run in shared)
+    return Difference(folds, mean, sd, pooled, low, high, len(values[0]), runs, expected)
 
 
-def count_confusion(task: str, scored: Sequence[Scored]) -> NDArray[np.int64]:
+def count_confusion(task: str, done: Sequence[Record]) -> NDArray[np.int64]:
     """Count true labels (rows) against predicted ones, the nearest of each, over all runs, shape (labels, labels)."""
-    size = len(TASKS[task].labels)
+    size, first, step = len(TASKS[task].labels), TASKS[task].first, TASKS[task].step
     counts = np.zeros((size, size), dtype=np.int64)
-    if scored:
-        faces, first, step = labelled(task, scored), TASKS[task].first, TASKS[task].step
+    if done:
+        faces = _labelled(task, done)
         true, answer = (
             ((faces[f"{task}_{what}"].astype(float) - first) / step).round().astype(int) for what in ("true", "pred")
         )
@@ -180,9 +145,16 @@ def count_confusion(task: str, scored: Sequence[Scored]) -> NDArray[np.int64]:
     return counts
 
 
-def errors_by_decade(task: str, scored: Sequence[Scored]) -> Mapping[int, tuple[float, int]]:
+def errors_by_decade(task: str, done: Sequence[Record]) -> Mapping[int, tuple[float, int]]:
     """Mean absolute error and number of faces by decade of the true age, all runs together."""
-    if not scored:
+    if not done:
         return {}
-    faces = labelled(task, scored)
+    faces = _labelled(task, done)
     return metrics.mae_by_decade(faces[f"{task}_true"].astype(float), faces[f"{task}_pred"].astype(float))
+
+
+def _labelled(task: str, done: Sequence[Record]) -> pd.DataFrame:
+    """All faces of the runs that have the task's label; with several seeds a face is there once for each."""
+    values = ["true", "sd", "pred", *(f"p{label}" for label in range(len(TASKS[task].labels)))]
+    names = ["image", "subject", *(f"{task}_{value}" for value in values)]
+    return pd.concat([run.predictions[run.predictions[f"{task}_true"].notna()].filter(names) for run in done])

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
+from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 
 from agegender.cost.counts import Counts, count
 from agegender.cost.measurement import Measurement, read_all
+from agegender.data.transforms.views import get_views
+from agegender.models.layers import BetaBatchNorm2d
+from agegender.report.markup import Markup, Section
+from agegender.runs.job import Job
+from agegender.runtimes import title_of
+from agegender.training.fit import build_network
 
-if TYPE_CHECKING:
-    from agegender.runs.job import Job
-
-CSV_HEAD = (
-    *("system", "device", "runtime", "precision", "threads", "batch_size", "parameters", "macs", "activations"),
-    *("float32_bytes", "file_bytes", "peak_bytes", "median_ms", "p90_ms", "p99_ms", "iqr_ms", "minimum_ms", "n"),
-    *("drift", "commit", "date", "versions"),
+_NOTES = (
+    "Of one face. MACs: multiplications with addition of convolutions and linear layers, in millions; MB: 10^6 bytes "
+    "of float32 parameters and running statistics. Latency: milliseconds of a call, median of single calls; what was "
+    "measured together took turns. 90th and 99th percentile, spread, least, memory and file sizes: costs.csv.",
+    "The lines with + are two single-task networks, run one after the other to answer both tasks: their sums.",
 )
 
 
@@ -59,8 +61,6 @@ class SystemCost:
 
 def load_costs(jobs: Iterable[Job], costs: Path) -> dict[str, SystemCost]:
     """Count the network of every system among the jobs and find its measurements: of the same model and tasks."""
-    from agegender.training.fit import build_network
-
     jobs = list(jobs)
     found: dict[tuple[str, tuple[str, ...], int], dict[Setting, Measurement]] = {}
     for each in read_all(costs):
@@ -83,10 +83,6 @@ def load_costs(jobs: Iterable[Job], costs: Path) -> dict[str, SystemCost]:
 
 
 def _is_other_function(job: Job) -> bool:
-    from agegender.data.transforms.views import get_views
-    from agegender.models.layers import BetaBatchNorm2d
-    from agegender.training.fit import build_network
-
     evaluation = job.run.evaluation
     with torch.device("meta"):
         norms = [m for m in build_network(job.run).modules() if isinstance(m, BetaBatchNorm2d)]
@@ -132,19 +128,51 @@ def median_of(costs: Sequence[SystemCost], setting: Setting) -> float | None:
     return sum(cost.measured[setting].median for cost in costs)
 
 
-def to_csv(costs: Mapping[str, SystemCost]) -> str:
-    """Print every measurement, a line each; bytes, milliseconds, and values of one face."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(CSV_HEAD)
-    for system, cost in costs.items():
-        counts = list(asdict(cost.counts).values())
-        for setting, each in cost.measured.items():
-            latency = each.results["latency_ms"]
-            sizes = [each.results.get("file_bytes"), each.results.get("peak_bytes")]
-            times = [f"{latency[name]:.6f}" for name in ("median", "p90", "p99", "iqr", "minimum")]
-            made = each.results["environment"]
-            versions = " ".join(f"{name} {each.results['versions'][name]}" for name in each.results["versions"])
-            origin = [f"{each.results['turns']['drift']:.4f}", made["commit"], made["started"], versions]
-            writer.writerow([system, *vars(setting).values(), *counts, *sizes, *times, latency["n"], *origin])
-    return text.getvalue()
+def cost_sections(costs: Mapping[str, SystemCost], titles: Mapping[str, str], markup: Markup) -> list[Section]:
+    """Lay out counts and latencies, a line per system; a section with counts alone where nothing was measured."""
+    groups = [
+        list(group) for _, group in groupby(settings_of(costs), key=lambda s: (s.device, s.threads, s.batch_size))
+    ]
+    return [_section(number, costs, titles, group, markup) for number, group in enumerate(groups or [[]])]
+
+
+def _section(
+    number: int,
+    costs: Mapping[str, SystemCost],
+    titles: Mapping[str, str],
+    settings: Sequence[Setting],
+    markup: Markup,
+) -> Section:
+    body = [_line(titles[system], [cost], settings, markup) for system, cost in costs.items()]
+    for pair in pairs_of(costs):
+        title = " + ".join(titles[system] for system in pair)
+        body.append(_line(title, [costs[system] for system in pair], settings, markup))
+    measured = (f"{title_of(s.runtime)}, {s.precision}" for s in settings)
+    head = [markup.escape(text) for text in ("system", "parameters", "MACs, million", "MB", *measured)]
+    title = "Cost"
+    if settings:
+        one = settings[0]
+        threads = f"{one.threads} thread{'s' if one.threads > 1 else ''}"
+        title = f"Cost: {one.device}; {threads}, batch {one.batch_size}"
+    return Section(f"cost{number}", title, head, body, _NOTES, "l" + "r" * (len(head) - 1))
+
+
+def _line(title: str, costs: Sequence[SystemCost], settings: Sequence[Setting], markup: Markup) -> list[str]:
+    counts = costs[0].counts if len(costs) == 1 else both(costs[0].counts, costs[1].counts)
+    medians = [median_of(costs, setting) for setting in settings]
+    return [markup.escape(title), *counted(counts), *("missing" if ms is None else f"{ms:.2f}" for ms in medians)]
+
+
+def counted(counts: Counts) -> list[str]:
+    """Print parameters, MACs in millions and MB."""
+    return [f"{counts.parameters:,}", f"{counts.macs / 1e6:,.1f}", f"{counts.bytes / 1e6:.2f}"]
+
+
+def fastest(cost: SystemCost, device: str) -> str:
+    """Name a device's fastest runtime for one face on one thread in float32, and its milliseconds; "" if none."""
+    found = [
+        (each.median, title_of(setting.runtime))
+        for setting, each in cost.measured.items()
+        if setting.is_published and setting.device == device
+    ]
+    return f"{min(found)[0]:.2f} ({min(found)[1]})" if found else ""

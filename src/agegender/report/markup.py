@@ -1,13 +1,28 @@
-"""How Markdown and LaTeX write what a table says."""
+"""What Markdown and LaTeX print, a report section by section, and how each writes text and signs."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
+class Section:
+    """A titled table of a report, its cells in a format's markup; `title` and `notes` are plain text.
+
+    `align` has a letter per column: l(eft), r(ight), p(aragraph).
+    """
+
+    name: str
+    title: str
+    head: Sequence[str]
+    body: Sequence[Sequence[str]]
+    notes: Sequence[str]
+    align: str
+
+
+@dataclass(frozen=True)
 class Markup:
-    """How a format writes what plain text has no sign for."""
+    """A format's escapes and signs: how it writes plain text, and what plain text has no sign for."""
 
     escape: Callable[[str], str]
     bold: Callable[[str], str]

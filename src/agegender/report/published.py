@@ -8,7 +8,7 @@ from typing import Any
 
 from agegender.datasets.protocols import PROTOCOLS
 from agegender.errors import UserError
-from agegender.report.cells import COLUMNS
+from agegender.metrics import METRICS
 
 COST_METRICS = {"size_mb": "size, MB", "latency_ms": "latency, ms"}  # of a network, whatever the data
 _KEYS = ("system", "metric", "value", "sd", "dataset", "protocol", "note", "source")
@@ -47,7 +47,7 @@ def _read(number: int, entry: Mapping[str, Any]) -> Published:
     if unknown or missing:
         problem = f"has an unknown key '{unknown[0]}'" if unknown else f"lacks '{missing[0]}'"
         raise UserError(f"published row {number} of the experiment {problem}: the keys are {', '.join(_KEYS)}")
-    if entry["metric"] not in (known := [*(column.metric for column in COLUMNS), *COST_METRICS]):
+    if entry["metric"] not in (known := [*METRICS, *COST_METRICS]):
         raise UserError(
             f"published row {number} has no known metric '{entry['metric']}': choose from {', '.join(known)}"
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import nan
 
@@ -12,20 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agegender.errors import UserError
-from agegender.report.baseline import constant_answers, scored_of
-from agegender.report.cells import (
-    COLUMNS,
-    HEADLINES,
-    Cell,
-    Column,
-    build_cell,
-    count_confusion,
-    errors_by_decade,
-)
+from agegender.metrics import METRICS, Metric
+from agegender.report.baseline import constant_answers
+from agegender.report.cells import Cell, Difference, build_cell, build_difference, count_confusion, errors_by_decade
 from agegender.report.costs import SystemCost
-from agegender.report.differences import Difference, build_difference
 from agegender.report.published import Published
 from agegender.report.records import Record
+from agegender.runs.job import OF_A_FOLD, REPEATS, TABLE, Job
+from agegender.tasks import TASKS
 
 _EQUAL = 1e-12  # how far means of the same answers may be apart
 
@@ -37,8 +31,8 @@ class Row:
     Metrics of tasks that it does not predict have no cell. `variant` names an evaluation other than the mode's, another
     start than from scratch and a share of the training faces. Rows that differ in this `training_share` only have the
     same `curve`, a title; `training_faces` is the number of faces in each finished fold.
-    `validation`: per task the share of right answers on validation, mean over the finished runs that tell it.
-    `differences`: of a variant's headline metrics to those of the row whose evaluation is the mode's.
+    `validation`: per task the headline metric on validation, mean over the finished runs that tell it.
+    `differences`: of headline metrics to those of the reference, or else of the row whose evaluation is the mode's.
 
     `key` is unique in the table and fit for file names. `confusion` counts true labels (rows) against predicted ones.
     `decades` has of ages in years the mean absolute error and the number of faces by decade, all runs together.
@@ -75,7 +69,7 @@ class Table:
     dataset: str
     protocol: str
     facts: Mapping[str, str]
-    columns: tuple[Column, ...]
+    metrics: tuple[Metric, ...]
     folds: tuple[int, ...]
     rows: tuple[Row, ...]
     baseline: Row
@@ -88,11 +82,21 @@ class Table:
 
     @property
     def reference_title(self) -> str:
-        """What words call the rows that others are compared with; "" without a `reference`."""
+        """What the rows are called that others are compared with; "" without a `reference`."""
         rows = [row for row in self.rows if row.system == self.reference]
         if len({row.training_share for row in self.rows}) > 1:
             return f"{rows[0].curve}, on as many training faces" if rows else ""
         return rows[0].title if rows else ""
+
+    @property
+    def caption(self) -> dict[str, str]:
+        """What was run, by what it is about."""
+        modes = ", ".join(dict.fromkeys(row.mode for row in self.rows))
+        folds = ", ".join(map(str, self.folds))
+        known = {"data": self.dataset, "protocol": self.protocol, "mode": modes, "folds": folds}
+        known |= {key: text for key, text in self.facts.items() if text and key != "experiment"}
+        known |= {"commit": self.main_commit} if self.main_commit else {}
+        return known | ({"made with": " / ".join(self.hardware)} if self.hardware else {})
 
 
 def build_table(
@@ -114,84 +118,46 @@ def build_table(
         raise UserError(
             "there is no run to report: the experiment lists no jobs, so check the overrides that narrow it"
         )
-    dataset, protocol = (
-        _only((r.job.dataset for r in records), "data sets"),
-        _only((r.job.protocol for r in records), "protocols"),
-    )
-    _check_alike(records, ("data", "protocol", "half"), "a table")
-    groups: dict[tuple[str, str, str], list[Record]] = {}
-    for record in records:
-        groups.setdefault((record.job.system, record.job.mode, record.job.variant), []).append(record)
-    for group in groups.values():
-        # Of each fold are the weights it starts from, too.
-        _check_alike(group, set(group[0].job.keys) - {"fold", "seed", "weights"}, f"the row of {group[0].job.system}")
-    modes = {system: {mode for other, mode, _ in groups if other == system} for system, _, _ in groups}
-    measured = {name for record in records for name in record.metrics or {}}
+    dataset = _only((record.job.dataset for record in records), "data sets")
+    protocol = _only((record.job.protocol for record in records), "protocols")
+    groups = _grouped(records)
+    measured = {name for record in records for name in record.metrics}
     tasks = {task for record in records for task in record.job.tasks}
-    columns = tuple(
-        column
-        for column in COLUMNS
-        # Only some data have what this metric needs.
-        if column.task in tasks and (column.kind != "epsilon" or column.metric in measured)
-    )
-    rows = {key: _row(group, columns, one_mode=len(modes[key[0]]) == 1) for key, group in groups.items()}
-    for (system, mode, variant), row in rows.items():
-        share = row.training_share
-        key, base = (
-            (system, mode, variant),
-            (reference or system, mode, f"{share:g}" if reference and share < 1 else ""),
-        )
-        if key == base or base not in rows:
-            continue
-        if reference or _same_training(groups[key][0], groups[base][0]):
-            rows[key] = _compared(row, groups[key], groups[base])
+    metrics = tuple(m for m in METRICS.values() if m.task in tasks and (not m.needs_sd or m.name in measured))
     folds = tuple(sorted({record.job.fold for record in records}))
+    done = [record for record in records if record.state == "done"]
     return Table(
         dataset=dataset,
         protocol=protocol,
         facts=facts,
-        columns=columns,
+        metrics=metrics,
         folds=folds,
-        rows=tuple(rows.values()),
-        baseline=_baseline(records, columns, folds),
+        rows=tuple(_rows(groups, metrics, reference)),
+        baseline=_baseline(records, metrics, folds),
         published=tuple(published),
         absent=tuple(record for record in records if record.state != "done"),
-        main_commit=_most_frequent(record.commit for record in records if record.state == "done"),
-        hardware=tuple(dict.fromkeys(_hardware(record) for record in records if record.environment)),
+        main_commit=next((commit for commit, _ in Counter(record.commit for record in done).most_common(1)), ""),
+        hardware=tuple(dict.fromkeys(record.hardware for record in records if record.environment)),
         costs=costs or {},
         reference=reference,
     )
 
 
-def best_rows(table: Table, column: Column) -> list[Row]:
-    """Return the rows with the best mean of a column, where that is better than the constant answer's.
+def best_rows(table: Table, metric: Metric) -> list[Row]:
+    """Return the rows with the best mean of a metric, where that is better than the constant answer's.
 
-    None while a run of the column is missing or nothing competes.
+    None while a run of the metric is missing or nothing competes.
     """
-    rows = [row for row in table.rows if column.metric in row.cells]
-    cells = [row.cells[column.metric] for row in rows]
+    rows = [row for row in table.rows if metric.name in row.cells]
+    cells = [row.cells[metric.name] for row in rows]
     if len(rows) < 2 or not all(cell.complete for cell in cells):
         return []
-    best = (min if column.less_is_better else max)(cell.mean for cell in cells)
-    constant = table.baseline.cells[column.metric].mean if column.metric in table.baseline.cells else nan
-    gain = constant - best if column.less_is_better else best - constant
+    best = (min if metric.less_is_better else max)(cell.mean for cell in cells)
+    constant = table.baseline.cells[metric.name].mean if metric.name in table.baseline.cells else nan
+    gain = constant - best if metric.less_is_better else best - constant
     if gain <= _EQUAL:  # of a constant answer there is no correlation, NaN
         return []
     return [row for row, cell in zip(rows, cells, strict=True) if np.isclose(cell.mean, best, rtol=0, atol=_EQUAL)]
-
-
-def _check_alike(records: Sequence[Record], names: Iterable[str], place: str) -> None:
-    """Refuse to average or compare what differs in more than fold and seed (two recipes, two subsets of the data)."""
-    for name in names:
-        values = {json.dumps(record.job.keys.get(name), sort_keys=True) for record in records}
-        if len(values) > 1:
-            raise UserError(
-                f"runs with different {name} must not share {place}: narrow the experiment to one, {name}=..."
-            )
-
-
-def _most_frequent(values: Iterable[str]) -> str:
-    return next((value for value, _ in Counter(values).most_common(1)), "")
 
 
 def _only(values: Iterable[str], what: str) -> str:
@@ -201,11 +167,57 @@ def _only(values: Iterable[str], what: str) -> str:
     return first
 
 
-def _row(records: Sequence[Record], columns: Sequence[Column], one_mode: bool) -> Row:
+def _grouped(records: Sequence[Record]) -> dict[tuple[str, str, str], list[Record]]:
+    """Sort records into rows, by system, mode and variant; UserError where a table or a row mixes what must be alike.
+
+    Two recipes, say, or two subsets of the data.
+    """
+    _refuse(_differing([record.job for record in records]).intersection(TABLE), "a table")
+    groups: dict[tuple[str, str, str], list[Record]] = {}
+    for record in records:
+        groups.setdefault((record.job.system, record.job.mode, record.job.variant), []).append(record)
+    for (system, _, _), group in groups.items():
+        _refuse(_differing([r.job for r in group]).difference(REPEATS, OF_A_FOLD), f"the row of {system}")
+    return groups
+
+
+def _differing(jobs: Sequence[Job]) -> set[str]:
+    """The keys of their identities in which jobs differ."""
+    names = {name for job in jobs for name in job.keys}
+    return {name for name in names if len({json.dumps(job.keys.get(name), sort_keys=True) for job in jobs}) > 1}
+
+
+def _refuse(names: Collection[str], place: str) -> None:
+    for name in sorted(names):
+        raise UserError(f"runs with different {name} must not share {place}: narrow the experiment to one, {name}=...")
+
+
+def _rows(
+    groups: Mapping[tuple[str, str, str], Sequence[Record]], metrics: Sequence[Metric], reference: str
+) -> Iterator[Row]:
+    """Build the rows, each compared with the reference's, or else with its own system evaluated as the mode says."""
+    modes = Counter(system for system, _ in {(system, mode) for system, mode, _ in groups})
+    for key, group in groups.items():
+        system, mode, _ = key
+        row = _row(group, metrics, one_mode=modes[system] == 1)
+        share = f"{row.training_share:g}" if reference and row.training_share < 1 else ""
+        base = (reference or system, mode, share)
+        if key == base or base not in groups:
+            yield row
+        elif reference or not _differing([group[0].job, groups[base][0].job]).difference(REPEATS, ["evaluation"]):
+            headlines = [metric for metric in metrics if metric.headline and metric.name in row.cells]
+            found = {m.name: build_difference(m, group, groups[base], len(group)) for m in headlines}
+            yield replace(row, differences=found)
+        else:  # they were trained otherwise too
+            yield row
+
+
+def _row(records: Sequence[Record], metrics: Sequence[Metric], one_mode: bool) -> Row:
     """Build the row of records that differ in fold and seed; `one_mode` when the system has no row in another."""
     job = records[0].job
     done = [record for record in records if record.state == "done"]
-    scored = scored_of(records)
+    validation = {task: [r.validation[task] for r in done if task in r.validation] for task in job.tasks}
+    of_fold = {fold: [r.training_faces for r in done if r.job.fold == fold] for fold in (r.job.fold for r in done)}
     return Row(
         system=job.system,
         key="_".join(filter(None, (job.system, "" if one_mode else job.mode, job.variant))),
@@ -216,55 +228,21 @@ def _row(records: Sequence[Record], columns: Sequence[Column], one_mode: bool) -
         seeds=tuple(sorted({record.job.seed for record in records})),
         parameters=next((record.parameters for record in done if record.parameters is not None), None),
         commits=tuple(dict.fromkeys(record.commit for record in done)),
-        cells={
-            column.metric: build_cell(column, scored, len(records)) for column in columns if column.task in job.tasks
-        },
-        confusion={
-            task: count_confusion(task, scored)
-            for task in dict.fromkeys(column.task for column in COLUMNS)
-            if task in job.tasks
-        },
-        validation={
-            task: float(np.mean([r.validation[task] for r in done if task in r.validation]))
-            for task in job.tasks
-            if any(task in r.validation for r in done)
-        },
-        decades=errors_by_decade("age_years", scored) if "age_years" in job.tasks else {},
+        cells={metric.name: build_cell(metric, done, len(records)) for metric in metrics if metric.task in job.tasks},
+        confusion={task: count_confusion(task, done) for task in TASKS if task in job.tasks},
+        validation={task: float(np.mean(values)) for task, values in validation.items() if values},
+        decades=errors_by_decade("age_years", done) if "age_years" in job.tasks else {},
         curve=job.curve,
         training_share=job.training_share,
         training_faces={
-            fold: float(np.mean([r.training_faces for r in done if r.job.fold == fold]))
-            for fold in dict.fromkeys(r.job.fold for r in done)
-            if all(r.training_faces is not None for r in done if r.job.fold == fold)
+            fold: float(np.mean(known))
+            for fold, counts in of_fold.items()
+            if len(known := [count for count in counts if count is not None]) == len(counts)
         },
     )
 
 
-def _same_training(record: Record, other: Record) -> bool:
-    """Whether two rows differ in their test-time settings only."""
-    apart = {"evaluation", "fold", "seed"}
-    ours, theirs = ({k: v for k, v in r.job.keys.items() if k not in apart} for r in (record, other))
-    return ours == theirs
-
-
-def _compared(row: Row, records: Sequence[Record], base_records: Sequence[Record]) -> Row:
-    ours, theirs = scored_of(records), scored_of(base_records)
-    found = {
-        column.metric: build_difference(column, ours, theirs, len(records))
-        for column in COLUMNS
-        if column.metric in HEADLINES and column.metric in row.cells
-    }
-    return replace(row, differences=found)
-
-
-def _baseline(records: Sequence[Record], columns: Sequence[Column], folds: Sequence[int]) -> Row:
-    title, cells = constant_answers(records, columns, folds)
-    tasks = tuple(dict.fromkeys(column.task for column in columns))
+def _baseline(records: Sequence[Record], metrics: Sequence[Metric], folds: Sequence[int]) -> Row:
+    title, cells = constant_answers(records, metrics, folds)
+    tasks = tuple(dict.fromkeys(metric.task for metric in metrics))
     return Row("majority", "majority", title, "", "", tasks, (), None, (), cells, {}, {})
-
-
-def _hardware(record: Record) -> str:
-    """Name in one line the machine and the versions that decide numerical results."""
-    hardware, versions = record.environment.get("hardware", {}), record.environment.get("versions", {})
-    packages = {name: versions.get(name) for name in ("torch", "torchvision")}
-    return ", ".join(f"{name} {value}" for name, value in {**hardware, **packages}.items() if value is not None)

@@ -1,23 +1,24 @@
-"""Write a report: table.md, table.tex, table.csv and figures/*.png."""
+"""The folder of a report: table.md, table.tex, table.csv and figures/*.png."""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterable, Mapping, Sequence
+import logging
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
-
 from agegender.files import write_whole
 from agegender.report.costs import SystemCost, is_measured
-from agegender.report.costs import to_csv as costs_to_csv
-from agegender.report.figures import draw_figures
-from agegender.report.pareto import to_csv as pareto_to_csv
+from agegender.report.csv_files import costs_csv, points_csv, table_csv
+from agegender.report.figures import PATTERNS, draw_figures
+from agegender.report.figures.style import to_png
+from agegender.report.latex import to_latex
+from agegender.report.markdown import of_other_data, to_markdown
 from agegender.report.published import read_published
 from agegender.report.records import Record
-from agegender.report.render import to_csv, to_latex, to_markdown
-from agegender.report.table import Table, build_table
+from agegender.report.table import build_table
+
+log = logging.getLogger(__name__)
 
 
 def write_report(
@@ -35,7 +36,8 @@ def write_report(
     "partial", when not empty, says how the data fall short of the whole data set, which rules comparisons out.
     `costs`: what each system costs, see `load_costs`; with measurements there are costs.csv and a figure of accuracy
     against latency with its points, pareto.csv. `reference`: the system that every other is compared with.
-    Each file is replaced as a whole. UserError for records that must not share a table or wrong `published` rows.
+    Each file is replaced as a whole, and figures of an earlier report that this one does not have are removed.
+    UserError for records that must not share a table or wrong `published` rows.
     """
     table = build_table(records, read_published(published), facts, costs, reference)
     figures = draw_figures(table)
@@ -43,22 +45,22 @@ def write_report(
     files = {
         "table.md": markdown.encode(),
         "table.tex": to_latex(table).encode(),
-        "table.csv": to_csv(table).encode(),
-        **_cost_files(table),
-        **{f"figures/{name}": _png(figure) for name, (_, figure) in figures.items()},
+        "table.csv": table_csv(table).encode(),
     }
+    if is_measured(table.costs):
+        files |= {"costs.csv": costs_csv(table.costs).encode(), "pareto.csv": points_csv(table).encode()}
+    files |= {f"figures/{name}": to_png(figure) for name, (_, figure) in figures.items()}
+    earlier = folder / "table.md"
+    if earlier.exists() and of_other_data(markdown, earlier.read_text(encoding="utf-8", errors="replace")):
+        log.warning("%s held a report on other data or another protocol, which this one replaces", folder)
     for name, content in files.items():
         write_whole(folder / name, content)
+    _remove_stale(folder / "figures", figures)
     return [folder / name for name in files]
 
 
-def _cost_files(table: Table) -> dict[str, bytes]:
-    if not is_measured(table.costs):
-        return {}
-    return {"costs.csv": costs_to_csv(table.costs).encode(), "pareto.csv": pareto_to_csv(table).encode()}
-
-
-def _png(figure: Figure) -> bytes:
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=150)
-    return content.getvalue()
+def _remove_stale(folder: Path, names: Collection[str]) -> None:
+    """Remove the figures of an earlier report that this one does not have."""
+    for file in (file for pattern in PATTERNS for file in folder.glob(pattern)):
+        if file.name not in names:
+            file.unlink()
