@@ -49,16 +49,16 @@ def finish(job: Job, wrong: Sequence[int] = (), faces: int = 16, commit: str = "
     Wrong ages are one to three groups off; second place has the label two below, which is the truth when two off.
     """
     number = np.arange(faces)
-    age, gender = (number + job.fold) % 8, (number // 3) % 2
+    age, gender = (number + job.run.fold) % 8, (number // 3) % 2
     answer = {
         "age": np.where(np.isin(number, wrong), (age + 1 + number % 3) % 8, age),
         "gender": gender ^ np.isin(number, wrong),
     }
     rows = pd.DataFrame(
         {
-            "image": [f"{job.fold}/{n:02}.jpg" for n in number],
-            "subject": pd.array([f"user{job.fold}{n // 4}" for n in number], dtype="string"),
-            "fold": job.fold,
+            "image": [f"{job.run.fold}/{n:02}.jpg" for n in number],
+            "subject": pd.array([f"user{job.run.fold}{n // 4}" for n in number], dtype="string"),
+            "fold": job.run.fold,
             "age_group": pd.array(age, dtype="Int64"),
             "gender": pd.array(gender, dtype="Int64"),
         }
@@ -68,7 +68,7 @@ def finish(job: Job, wrong: Sequence[int] = (), faces: int = 16, commit: str = "
     posteriors = {
         task: (0.6 * np.eye(k) + 0.3 * np.roll(np.eye(k), -2, axis=1) + 0.1 / k)[answer[task]].astype(np.float32)
         for task, k in size.items()
-        if task in job.tasks
+        if task in job.run.tasks
     }
     run = job.folder
     table = predictions_table(rows, posteriors, answer)
@@ -76,7 +76,7 @@ def finish(job: Job, wrong: Sequence[int] = (), faces: int = 16, commit: str = "
     run.write(
         "environment", {"commit": commit, "dirty": False, "hardware": {"cores": 2}, "versions": {"torch": "2.14.1"}}
     )
-    scores = {f"test/{name}": value for name, value in evaluate(table, job.tasks).items()}
+    scores = {f"test/{name}": value for name, value in evaluate(table, job.run.tasks).items()}
     run.write("metrics", scores | {"parameters": 7614634})
     run.finish()
     return job

@@ -145,8 +145,8 @@ def test_each_experiment_lists_its_jobs(experiment: str, overrides: Callable[...
     params = {key: value for key, value in _params(experiment).items() if key not in ("data", "protocol")}
     jobs = list_jobs(words, params)
     assert len({job.identity for job in jobs}) == len(jobs) == len(expand(words, params))
-    assert {job.fold for job in jobs} == (set(range(5)) if params["fold"] == "range(0,5)" else {0})
-    first = [job.system for job in jobs if job.fold == 0]
+    assert {job.run.fold for job in jobs} == (set(range(5)) if params["fold"] == "range(0,5)" else {0})
+    first = [job.run.system.name for job in jobs if job.run.fold == 0]
     assert list(dict.fromkeys(first)) == _params(experiment)["system"].split(","), "the order of the rows"
 
 

@@ -61,7 +61,7 @@ def test_the_runs_of_earlier_commands_stay_in_the_table(hydra: None, overrides: 
     before = list_jobs(overrides(*SHORT, "fold=0,1"), None)
     jobs = list_jobs(overrides(*SHORT, "fold=1,2"), None)
     runs = {job.identity: list(job.overrides) for job in [*before, *jobs]} | {"gone": ["data=utkface"]}
-    assert [job.fold for job in earlier_jobs(runs, jobs)] == [0]
+    assert [job.run.fold for job in earlier_jobs(runs, jobs)] == [0]
 
 
 def test_commands_on_one_sweep_at_a_time_lose_none_of_its_runs(tmp_path: Path) -> None:

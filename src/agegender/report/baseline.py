@@ -23,13 +23,13 @@ def constant_answers(
     The training faces, whose majority a real predictor would know, are not in the predictions files. Each fold's truths
     come from the first finished run of the fold that has them. Returned are what the answer is called and its cells.
     """
-    tasks = tuple(dict.fromkeys(task for record in records for task in record.job.tasks))
+    tasks = tuple(dict.fromkeys(task for record in records for task in record.job.run.tasks))
     cells: dict[str, Cell] = {}
     for task in tasks:
         first: dict[int, Record] = {}
         for record in records:
-            if record.metrics.get(f"{task}_n") and record.job.fold not in first:
-                first[record.job.fold] = _constant(task, record)
+            if record.metrics.get(f"{task}_n") and record.job.run.fold not in first:
+                first[record.job.run.fold] = _constant(task, record)
         answered = list(first.values())
         cells |= {metric.name: build_cell(metric, answered, len(folds)) for metric in columns if metric.task == task}
     answers = dict.fromkeys("median" if TASKS[task].measured else "majority label" for task in tasks)

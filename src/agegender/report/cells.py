@@ -87,17 +87,19 @@ def build_cell(metric: Metric, records: Sequence[Record], expected: int) -> Cell
 
     Of runs without any labelled face nothing is counted as done.
     """
-    done = sorted((record for record in records if metric.name in record.metrics), key=lambda record: record.job.fold)
+    done = sorted(
+        (record for record in records if metric.name in record.metrics), key=lambda record: record.job.run.fold
+    )
     if not done:
         return Cell({}, {}, nan, nan, nan, nan, nan, expected, {})
-    of_fold = {fold: list(runs) for fold, runs in groupby(done, key=lambda record: record.job.fold)}
+    of_fold = {fold: list(runs) for fold, runs in groupby(done, key=lambda record: record.job.run.fold)}
     folds = {fold: float(np.mean([run.metrics[metric.name] for run in runs])) for fold, runs in of_fold.items()}
     mean, sd = bootstrap.fold_summary(list(folds.values()))
     faces = _labelled(metric.task, done)
     low, high = metric.interval(faces)
     return Cell(
         folds=folds,
-        counts={record.job.fold: int(record.metrics[f"{metric.task}_n"]) for record in done},
+        counts={record.job.run.fold: int(record.metrics[f"{metric.task}_n"]) for record in done},
         mean=mean,
         sd=sd,
         pooled=metrics.evaluate(faces, [metric.task])[metric.name],
@@ -113,14 +115,14 @@ def build_difference(metric: Metric, ours: Sequence[Record], theirs: Sequence[Re
 
     `expected`: how many runs were to be.
     """
-    base = {(run.job.fold, run.job.seed): run for run in theirs if metric.name in run.metrics}
-    shared = [run for run in ours if metric.name in run.metrics and (run.job.fold, run.job.seed) in base]
+    base = {(run.job.run.fold, run.job.run.seed): run for run in theirs if metric.name in run.metrics}
+    shared = [run for run in ours if metric.name in run.metrics and (run.job.run.fold, run.job.run.seed) in base]
     if not shared:
         return Difference({}, nan, nan, nan, nan, nan, 0, (), expected)
-    others = [base[run.job.fold, run.job.seed] for run in shared]
+    others = [base[run.job.run.fold, run.job.run.seed] for run in shared]
     gaps: dict[int, list[float]] = {}
     for run, other in zip(shared, others, strict=True):
-        gaps.setdefault(run.job.fold, []).append(run.metrics[metric.name] - other.metrics[metric.name])
+        gaps.setdefault(run.job.run.fold, []).append(run.metrics[metric.name] - other.metrics[metric.name])
     folds = {fold: float(np.mean(values)) for fold, values in gaps.items()}
     mean, sd = bootstrap.fold_summary(list(folds.values()))
     sides = [_labelled(metric.task, runs) for runs in (shared, others)]

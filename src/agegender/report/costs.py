@@ -67,16 +67,16 @@ def load_costs(jobs: Iterable[Job], costs: Path) -> dict[str, SystemCost]:
         subject = each.subject
         setting = Setting(each.device, subject.runtime, subject.precision, subject.threads, subject.batch_size)
         found.setdefault((subject.network, subject.tasks, subject.size), {})[setting] = each
-    first = {job.system: job for job in reversed(jobs)}
-    alike = {(job.system, job.mode, job.variant): job for job in jobs if job.fold == jobs[0].fold}
+    first = {job.run.system.name: job for job in reversed(jobs)}
+    alike = {(job.run.system.name, job.run.mode, job.variant): job for job in jobs if job.run.fold == jobs[0].run.fold}
     other = {key for key, job in alike.items() if _is_other_function(job)}
     return {
         system: SystemCost(
             count(partial(build_network, job.run), job.run.system.model.input_size),
-            found.get((job.run.system.model.name, job.tasks, job.run.system.model.input_size), {}),
+            found.get((job.run.system.model.name, job.run.tasks, job.run.system.model.input_size), {}),
             frozenset((mode, variant) for name, mode, variant in other if name == system),
             job.run.system.model.name,
-            job.tasks,
+            job.run.tasks,
         )
         for system, job in reversed(first.items())
     }

@@ -56,7 +56,7 @@ class Record:
     @property
     def name(self) -> str:
         """The run as a reader knows it."""
-        return f"{self.job.title} ({self.job.mode}), fold {self.job.fold}, seed {self.job.seed}"
+        return f"{self.job.title} ({self.job.run.mode}), fold {self.job.run.fold}, seed {self.job.run.seed}"
 
     @property
     def absence(self) -> str:
@@ -99,10 +99,10 @@ def _load(job: Job) -> Record:
 def _load_done(job: Job, run: RunFolder) -> Record:
     environment, logged = run.read("environment"), run.read("metrics")
     predictions = read_predictions(run.predictions)
-    if (folds := sorted(map(int, predictions["fold"].unique()))) != [job.fold]:
-        raise run.damaged("predictions.csv", f"holds faces of the folds {folds}, not of {job.fold}")
+    if (folds := sorted(map(int, predictions["fold"].unique()))) != [job.run.fold]:
+        raise run.damaged("predictions.csv", f"holds faces of the folds {folds}, not of {job.run.fold}")
     try:
-        values = metrics.evaluate(predictions, job.tasks)
+        values = metrics.evaluate(predictions, job.run.tasks)
     except KeyError as error:
         raise run.damaged("predictions.csv", f"has no column {error}") from None
     _check_agree(run, values, logged)

@@ -119,12 +119,12 @@ def build_table(
             "there is no run to report: the experiment lists no jobs, so check the overrides that narrow it"
         )
     dataset = _only((record.job.dataset for record in records), "data sets")
-    protocol = _only((record.job.protocol for record in records), "protocols")
+    protocol = _only((record.job.run.protocol.name for record in records), "protocols")
     groups = _grouped(records)
     measured = {name for record in records for name in record.metrics}
-    tasks = {task for record in records for task in record.job.tasks}
+    tasks = {task for record in records for task in record.job.run.tasks}
     metrics = tuple(m for m in METRICS.values() if m.task in tasks and (not m.needs_sd or m.name in measured))
-    folds = tuple(sorted({record.job.fold for record in records}))
+    folds = tuple(sorted({record.job.run.fold for record in records}))
     done = [record for record in records if record.state == "done"]
     return Table(
         dataset=dataset,
@@ -175,7 +175,7 @@ def _grouped(records: Sequence[Record]) -> dict[tuple[str, str, str], list[Recor
     _refuse(_differing([record.job for record in records]).intersection(TABLE), "a table")
     groups: dict[tuple[str, str, str], list[Record]] = {}
     for record in records:
-        groups.setdefault((record.job.system, record.job.mode, record.job.variant), []).append(record)
+        groups.setdefault((record.job.run.system.name, record.job.run.mode, record.job.variant), []).append(record)
     for (system, _, _), group in groups.items():
         _refuse(_differing([r.job for r in group]).difference(REPEATS, OF_A_FOLD), f"the row of {system}")
     return groups
@@ -216,24 +216,28 @@ def _row(records: Sequence[Record], metrics: Sequence[Metric], one_mode: bool) -
     """Build the row of records that differ in fold and seed; `one_mode` when the system has no row in another."""
     job = records[0].job
     done = [record for record in records if record.state == "done"]
-    validation = {task: [r.validation[task] for r in done if task in r.validation] for task in job.tasks}
-    of_fold = {fold: [r.training_faces for r in done if r.job.fold == fold] for fold in (r.job.fold for r in done)}
+    validation = {task: [r.validation[task] for r in done if task in r.validation] for task in job.run.tasks}
+    of_fold = {
+        fold: [r.training_faces for r in done if r.job.run.fold == fold] for fold in (r.job.run.fold for r in done)
+    }
     return Row(
-        system=job.system,
-        key="_".join(filter(None, (job.system, "" if one_mode else job.mode, job.variant))),
+        system=job.run.system.name,
+        key="_".join(filter(None, (job.run.system.name, "" if one_mode else job.run.mode, job.variant))),
         title=job.title,
-        mode=job.mode,
+        mode=job.run.mode,
         variant=job.variant,
-        tasks=job.tasks,
-        seeds=tuple(sorted({record.job.seed for record in records})),
+        tasks=job.run.tasks,
+        seeds=tuple(sorted({record.job.run.seed for record in records})),
         parameters=next((record.parameters for record in done if record.parameters is not None), None),
         commits=tuple(dict.fromkeys(record.commit for record in done)),
-        cells={metric.name: build_cell(metric, done, len(records)) for metric in metrics if metric.task in job.tasks},
-        confusion={task: count_confusion(task, done) for task in TASKS if task in job.tasks},
+        cells={
+            metric.name: build_cell(metric, done, len(records)) for metric in metrics if metric.task in job.run.tasks
+        },
+        confusion={task: count_confusion(task, done) for task in TASKS if task in job.run.tasks},
         validation={task: float(np.mean(values)) for task, values in validation.items() if values},
-        decades=errors_by_decade("age_years", done) if "age_years" in job.tasks else {},
+        decades=errors_by_decade("age_years", done) if "age_years" in job.run.tasks else {},
         curve=job.curve,
-        training_share=job.training_share,
+        training_share=job.run.training_share,
         training_faces={
             fold: float(np.mean(known))
             for fold, counts in of_fold.items()

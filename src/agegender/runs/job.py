@@ -52,14 +52,6 @@ class Job:
     def identity(self) -> str:
         return self.folder.identity
 
-    system = property(lambda self: self.run.system.name)
-    tasks = property(lambda self: self.run.tasks)
-    fold = property(lambda self: self.run.fold)
-    seed = property(lambda self: self.run.seed)
-    mode = property(lambda self: self.run.mode)
-    protocol = property(lambda self: self.run.protocol.name)
-    training_share = property(lambda self: self.run.training_share)
-
     @property
     def title(self) -> str:
         """The title of its row."""
