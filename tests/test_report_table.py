@@ -150,7 +150,7 @@ def test_the_authors_lists_are_compared_with_numbers_of_the_protocol_they_are_li
 @pytest.mark.parametrize(("key", "place"), [("recipe", "the row of lmtcnn"), ("data", "a table")])
 def test_what_differs_in_more_than_fold_and_seed_is_not_averaged(tmp_path: Path, key: str, place: str) -> None:
     made = [finish(job(tmp_path, "lmtcnn", ("age",), fold)) for fold in range(2)]
-    mixed = [replace(one, keys={"fold": one.fold, key: f"other {one.fold}"}) for one in made]
+    mixed = [replace(one, keys={"fold": one.run.fold, key: f"other {one.run.fold}"}) for one in made]
     with pytest.raises(UserError, match=f"runs with different {key} must not share {place}"):
         table_of(mixed)
-    assert table_of([replace(one, keys={"fold": one.fold, key: "same"}) for one in made]).rows
+    assert table_of([replace(one, keys={"fold": one.run.fold, key: "same"}) for one in made]).rows
