@@ -48,7 +48,7 @@ def test_the_folders_that_are_unpacked_give_the_tables(page: dict[str, Any]) -> 
         if each.subject.is_network:
             name = name_of(each.subject)
             measured = networks[name].measured if name in networks else {}
-            networks[name] = SystemCost(Counts(**each.facts["counts"]), {**measured, setting_of(each): each})
+            networks[name] = SystemCost(Counts(**each.results["counts"]), {**measured, setting_of(each): each})
     assert to_csv(networks) == (REPORT / "all-costs.csv").read_text()
     every, table = rows(REPORT / "all-costs.csv"), rows(REPORT / "costs.csv")
     assert len(table) == 43 and all(row in every for row in table)

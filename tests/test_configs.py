@@ -24,7 +24,6 @@ from agegender.models import MODELS
 from agegender.report.published import read_published
 from agegender.runtimes import RUNTIMES
 from agegender.training.fit import build_network
-from agegender.training.identity import identity_keys
 from packed_faces import picture
 from small_sets import HEADER, faces, table
 
@@ -115,18 +114,6 @@ def test_names_in_yaml_and_code_are_the_same() -> None:
         with torch.device("meta"):  # its splits without their numbers
             network = build_network(resolve_run(config))
         assert list(network.heads) == list(config.system.heads)
-
-
-def test_what_names_a_run_of_the_first_systems_stays_as_it_was() -> None:
-    """A key more, and every finished run of before would be trained again."""
-    keys = identity_keys(resolve_run(compose("train", overrides=["system=lmtcnn_2_1", "data=utkface"])), "digest")
-    assert keys["system"] == {
-        "name": "lmtcnn_2_1",
-        "model": {"name": "lmtcnn_2_1", "input_size": 227},
-        "heads": {"age": {"name": "softmax"}, "gender": {"name": "softmax"}},
-    }
-    names = ["data", "protocol", "validation", "system", "recipe", "mode", "evaluation", "precision", "seed", "fold"]
-    assert list(keys) == names
 
 
 def test_every_model_has_its_counts_tested() -> None:

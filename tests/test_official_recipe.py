@@ -5,7 +5,6 @@ from hydra import compose, initialize_config_dir
 
 from agegender.config.run import resolve_run
 from agegender.config.settings import config_folder, plain
-from agegender.training.identity import identity_keys
 
 
 @pytest.mark.parametrize(
@@ -30,4 +29,4 @@ def test_the_official_recipe_takes_each_graphs_values(system: str, learning_rate
     assert plain(official.recipe)["weight_decay"] == pytest.approx(weight_decay, rel=1e-9)
     # With another recipe they change nothing, so they are no part of the identity.
     assert quick.recipe.weight_decay == 0.0001
-    assert set(identity_keys(resolve_run(quick), "")["system"]) == {"name", "model", "heads"}
+    assert resolve_run(quick).system.model_dump().keys() == {"name", "title", "model", "heads", "preprocessing"}

@@ -179,7 +179,7 @@ def test_batch_statistics_are_warned_of(run: Run, album: Path, caplog: pytest.Lo
         (["images=x"], "run is not set"),
         (["run=x"], "images is not set"),
         (["run=x", "images=nowhere/*.jpg"], "images=nowhere/.* names no image"),
-        (["run=x", "images=x", "format=xml"], "format=xml is unknown"),
+        (["run=x", "images=x", "format=xml"], "format=xml must be 'table', 'csv' or 'json'"),
     ],
 )
 def test_mistakes_end_in_one_sentence(words: list[str], message: str) -> None:

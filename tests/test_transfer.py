@@ -12,6 +12,7 @@ from torch import Tensor
 
 from agegender import create_model
 from agegender.errors import UserError
+from agegender.spec import Transfer
 from agegender.training.transfer.policy import blocks_of, freeze, rates_of
 from agegender.training.transfer.weights import load_into, read_weights, renamed
 
@@ -129,7 +130,7 @@ def test_blocks_of_several_networks(name: str, count: int) -> None:
     assert splits == [id(p) for p in backbone.parameters()], "every parameter is in one block, in order"
 
 
-def stepped(transfer: dict[str, object], trained: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+def stepped(policy: dict[str, object], trained: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Return the tensors of a network before and after one real training step under a policy."""
     from agegender.training.module import FaceModule
 
@@ -140,6 +141,7 @@ def stepped(transfer: dict[str, object], trained: dict[str, Tensor]) -> tuple[di
     torch.manual_seed(0)
     network = create_model("lmtcnn_1_1", ("gender",), dropout=0.5)
     loaded = load_into(network, trained, "w").loaded
+    transfer = Transfer.read(policy)
     freeze(network, transfer, loaded)
     module = FaceModule(network, recipe, 0, rates=rates_of(transfer, loaded))
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
@@ -177,9 +179,11 @@ def test_old_layers_move_by_the_smaller_rate(trained: dict[str, Tensor]) -> None
 def test_fresh_layers_are_not_frozen_and_there_are_only_so_many_blocks(trained: dict[str, Tensor]) -> None:
     network = create_model("lmtcnn_1_1")
     with pytest.raises(UserError, match=r"would freeze .* such as backbone.block1"):
-        freeze(network, {"name": "frozen"}, [name for name in trained if "stem" in name])
+        freeze(network, Transfer(name="frozen"), [name for name in trained if "stem" in name])
     with pytest.raises(UserError, match="has 4 blocks, choose 1 to 4"):
-        freeze(network, {"name": "last_blocks", "blocks": 5}, trained)
+        freeze(network, Transfer(name="last_blocks", blocks=5), trained)
     freeze(
-        network, {"name": "last_blocks", "blocks": 2}, [name for name in trained if "stem" in name or "block1" in name]
+        network,
+        Transfer(name="last_blocks", blocks=2),
+        [name for name in trained if "stem" in name or "block1" in name],
     )

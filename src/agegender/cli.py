@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import NoReturn
 
 import agegender
-from agegender.errors import UserError, closed_output, disk_explained, one_sentence
+from agegender.errors import UserError, closed_output, disk_explained, exit_on_user_error, one_sentence
 from agegender.machine.signals import heeding_signals, number_of
 
 COMMANDS = {
@@ -94,7 +94,8 @@ def run(command: str, overrides: Sequence[str]) -> None:
 
     def task(config: DictConfig) -> None:
         # Here, because Hydra answers --help and --cfg without what the command computes with.
-        import_module(f"agegender.commands.{command}").main(config)
+        with exit_on_user_error():
+            import_module(f"agegender.commands.{command}").main(config)
 
     if command == "train":  # read when torch is loaded: spinning threads slow others
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

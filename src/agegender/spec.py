@@ -208,7 +208,7 @@ def _sentence(spec: type[Spec], error: ValidationError, inside: str) -> str:
         case "model_type" | "model_attributes_type" | "mapping_type":
             return f"{name}={shown(value)}: {name} is a group of settings and no setting itself"
     what = first["msg"].replace("Input should", "must").replace("String should", "must").replace("Tuple should", "must")
-    quoted = first["type"] == "string_type" and isinstance(value, bool | int | float)
+    quoted = first["type"] in ("string_type", "path_type") and isinstance(value, bool | int | float)
     remedy = f": quote it, '{name}=\"{shown(value)}\"'" if quoted else ""
     return f"{name}={shown(value)} {what}{remedy}"
 
