@@ -12,7 +12,8 @@ import pytest
 from agegender.cost.counts import Counts
 from agegender.cost.measurement import Measurement, read_all
 from agegender.cost.table import name_of
-from agegender.report.costs import Setting, SystemCost, to_csv
+from agegender.report.costs import Setting, SystemCost
+from agegender.report.csv_files import costs_csv
 
 RESULTS = Path(__file__).parents[1] / "experiments" / "results"
 REPORT = RESULTS / "2026-11-26-lmtcnn-cost-utkface-tenth-quick-cpu"
@@ -49,7 +50,7 @@ def test_the_folders_that_are_unpacked_give_the_tables(page: dict[str, Any]) -> 
             name = name_of(each.subject)
             measured = networks[name].measured if name in networks else {}
             networks[name] = SystemCost(Counts(**each.results["counts"]), {**measured, setting_of(each): each})
-    assert to_csv(networks) == (REPORT / "all-costs.csv").read_text()
+    assert costs_csv(networks) == (REPORT / "all-costs.csv").read_text()
     every, table = rows(REPORT / "all-costs.csv"), rows(REPORT / "costs.csv")
     assert len(table) == 43 and all(row in every for row in table)
 

@@ -107,12 +107,12 @@ def test_what_cannot_be_measured_is_said_before_anything_is(desk: Path, packs: P
         "runtime.precision=int8": "agegender: precision=int8: torch eager has float32, bfloat16",
         "runtime.threads=100000": "agegender: runtime.threads=100000: this process may use",
         "runtime.batch_size=1000000000": "agegender: runtime.batch_size=1000000000: half of the free memory holds",
-        "runtime.threads=0": "agegender: runtime.threads=0 must be a whole number of at least 1",
+        "runtime.threads=0": "agegender: runtime.threads=0 must be greater than or equal to 1 or must be 'all'",
         "runtime.precision=int3,int4": "agegender: precision=int3: torch eager has",
         "runtime.precision=int8,float16": "agegender: none of these runtimes has that precision",
-        "calibration_faces=0": "agegender: calibration_faces=0 must be a whole number",
-        "runtime.batch_size=all": "agegender: runtime.batch_size=all must be a whole number of at least 1",
-        "calls=0": "agegender: calls=0 must be a whole number of at least 1",
+        "calibration_faces=0": "agegender: calibration_faces=0 must be greater than or equal to 1",
+        "runtime.batch_size=all": "agegender: runtime.batch_size=all must be a valid integer",
+        "calls=0": "agegender: calls=0 must be greater than or equal to 1",
     }
     for words, sentence in mistakes.items():
         text = agegender("cost", "runtime=torch", pack, words, cwd=tmp_path, status=2)

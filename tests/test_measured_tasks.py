@@ -41,7 +41,7 @@ def predictions_of(errors: Sequence[float], fold: int = 0, spread: Sequence[floa
 
 
 def finish(each: Job, errors: Sequence[float], spread: Sequence[float] | None = None) -> Job:
-    run = each.run.folder
+    run = each.folder
     run.write_text("predictions.csv", predictions_text(predictions_of(errors, each.run.fold, spread)))
     run.write("environment", {"commit": "a1b2c3d4e5f6", "dirty": False})
     run.write("metrics", {"test/age_years_n": 8.0, "parameters": 934869, "validation/age_years": 4.25})

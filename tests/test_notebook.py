@@ -67,7 +67,7 @@ def test_answers_in_years_are_shown_in_years(tmp_path: Path) -> None:
     errors = {"near": 2.5, "far": 12.5}
     jobs = [job(tmp_path / "runs", name, ["age_years"], fold) for name in errors for fold in (0, 1)]
     for each in jobs:
-        finish(each, [errors[each.run.system.name]] * 7 + [-errors[each.system]])
+        finish(each, [errors[each.run.system.name]] * 7 + [-errors[each.run.system.name]])
         run = each.folder
         made = {"started": "2026-11-22T10:00:00+00:00", "hardware": {"processor": "some CPU"}}
         run.write("environment", run.read("environment") | made)

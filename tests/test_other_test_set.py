@@ -94,9 +94,10 @@ def test_a_set_without_the_labels_is_refused(elsewhere: Path, overrides: Overrid
     config = compose("train", overrides=words(elsewhere, overrides))
     pack = pack_of(resolve_run(config).data)
     pack.manifest["attractiveness"] = 3.0  # labels that the drawn faces then have, and the others have not
-    config.system.heads = {"attractiveness": config.system.heads.age}
+    run = resolve_run(config)
+    system = run.system.model_copy(update={"heads": {"attractiveness": run.system.heads["age"]}})
     with pytest.raises(UserError, match=r"data=utkface .* has no annotated attractiveness in its column"):
-        faces_of(config, pack)
+        faces_of(run.model_copy(update={"system": system}), pack)
 
 
 def test_the_other_set_is_read_by_the_protocol_that_is_chosen(elsewhere: Path, overrides: Overrides) -> None:
@@ -115,10 +116,8 @@ def test_the_caption_says_what_is_tested(elsewhere: Path, overrides: Overrides) 
     assert run.test is not None
     facts = caption(run, pack_of(run.data), "title")
     assert facts["tested on"].startswith(f"UTKFace, digest {pack_of(run.test.data).digest[:16]}, utkface_partition")
-    assert (
-        caption(compose("train", overrides=overrides(*SHORT)), pack_of(resolve_run(config).data), "title")["tested on"]
-        == ""
-    )
+    alone = resolve_run(compose("train", overrides=overrides(*SHORT)))
+    assert caption(alone, pack_of(run.data), "title")["tested on"] == ""
 
 
 def test_weights_that_have_seen_the_other_sets_faces_are_refused(elsewhere: Path, overrides: Overrides) -> None:

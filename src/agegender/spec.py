@@ -1,6 +1,7 @@
 """What a run is: one frozen, typed object, made once from the configuration and kept in every run folder."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -192,31 +193,39 @@ class Run(Spec):
 
 def _sentence(spec: type[Spec], error: ValidationError, inside: str) -> str:
     """Say what is wrong with the first setting that is: its dotted name, its value, what it must be."""
-    first = error.errors(include_url=False)[0]
-    name = ".".join(str(part) for part in (*filter(None, inside.split(".")), *first["loc"]))
+    errors = error.errors(include_url=False)
+    first, path = errors[0], _path(errors[0]["loc"])
+    name = ".".join((*filter(None, inside.split(".")), *path))
     value = first["input"]
     match first["type"]:
         case "extra_forbidden":
-            group = _group(spec, first["loc"][:-1])
+            group = _group(spec, path[:-1])
             return f"there is no setting '{name}': choose from {', '.join(group.model_fields)}"
         case "missing":
             return f"the setting '{name}' is missing: say {name}=..."
         case "string_pattern_mismatch":
-            return (
-                f"{name}={value} must be a name of letters, digits and . _ - + @ that begins with a letter, digit or _"
-            )
+            return f"{name}={value} must be a name of letters, digits and . _ - + @ (first a letter, digit or _)"
         case "model_type" | "model_attributes_type" | "mapping_type":
             return f"{name}={shown(value)}: {name} is a group of settings and no setting itself"
-    what = first["msg"].replace("Input should", "must").replace("String should", "must").replace("Tuple should", "must")
+    # Of a setting that may be one of several things there is an error for each of them.
+    same = dict.fromkeys(each["msg"] for each in errors if _path(each["loc"]) == path)
+    what = " or ".join(re.sub(r"^\w+ should", "must", message) for message in same)
     quoted = first["type"] in ("string_type", "path_type") and isinstance(value, bool | int | float)
     remedy = f": quote it, '{name}=\"{shown(value)}\"'" if quoted else ""
     return f"{name}={shown(value)} {what}{remedy}"
 
 
-def _group(spec: type[Spec], path: tuple[int | str, ...]) -> type[Spec]:
+def _path(location: tuple[int | str, ...]) -> list[str]:
+    """Return the names that lead to a setting, without what pydantic calls the alternatives of its type."""
+    return [
+        str(name) for name in location if not re.match(r"(constrained-|literal\[|function-|(int|str|bool)$)", str(name))
+    ]
+
+
+def _group(spec: type[Spec], path: Sequence[str]) -> type[Spec]:
     """Return the settings that are at this place inside others."""
     for name in path:
-        kinds = (spec.model_fields[str(name)].annotation, *get_args(spec.model_fields[str(name)].annotation))
+        kinds = (spec.model_fields[name].annotation, *get_args(spec.model_fields[name].annotation))
         spec = next(kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Spec))
     return spec
 

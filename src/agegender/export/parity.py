@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from agegender.data.batches import Faces
 from agegender.heads.head import Head
+from agegender.metrics import headline_values
 from agegender.metrics.bootstrap import paired_bootstrap
 from agegender.runtimes.runtime import Logits, Session
-from agegender.tasks import NO_LABEL, Task
+from agegender.tasks import NO_LABEL
 
 FACES = 1000  # at most
 TOLERANCE = 1e-3  # of a float32 file's logits
@@ -89,7 +90,7 @@ def compare(
     changed = np.abs(here - there) > (task.step / 2 if task.measured else 0)
     labels, subjects = faces.labels[task.name].numpy(), faces.table["subject"].fillna(faces.table["image"]).to_numpy()
     known = labels != NO_LABEL
-    told, told_there = (_worth(each, labels, task)[known] for each in (here, there))
+    told, told_there = (headline_values(task, labels[known], each[known]) for each in (here, there))
     interval = paired_bootstrap(told_there, subjects[known], told, subjects[known]) if known.any() else (0.0, 0.0)
     return TaskParity(
         faces=len(here),
@@ -102,12 +103,6 @@ def compare(
         low=interval[0],
         high=interval[1],
     )
-
-
-def _worth(answers: NDArray[np.float64], labels: NDArray[np.float32], task: Task) -> NDArray[np.float64]:
-    """What each answer adds to the mean that is told: 1 where right, of a measured task its error."""
-    error = np.abs(answers - labels)
-    return error if task.measured else (error == 0).astype(float)
 
 
 def _clear(

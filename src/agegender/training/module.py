@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from agegender.data.batches import Batch
+from agegender.metrics import headline_values, selection_score
 from agegender.models.network import Network
 from agegender.tasks import NO_LABEL
 from agegender.training.optimization import build_optimizer, build_schedule
@@ -81,12 +82,11 @@ class FaceModule(pl.LightningModule):
         for task in self.network.heads:
             answer = torch.cat([step[task][0] for step in self._validation])
             truth = torch.cat([step[task][1] for step in self._validation])
-            error = (answer - truth)[truth != NO_LABEL].abs()
-            if len(error):
-                measured, values = self.head(task).task.measured, self.head(task).values
-                right = error.mean() if measured else (error == 0).float().mean()
-                self.log(f"val/{task}", right)
-                scores.append(1 - right / (values[-1] - values[0]) if measured else right)
+            known, label_space = truth != NO_LABEL, self.head(task).task
+            if known.any():
+                value = headline_values(label_space, truth[known], answer[known]).mean()
+                self.log(f"val/{task}", value)
+                scores.append(selection_score(label_space, value))
         self.log("val/score", torch.stack(scores).mean(), prog_bar=True)
         self._validation.clear()
 

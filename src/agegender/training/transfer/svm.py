@@ -10,6 +10,7 @@ from torch import nn
 
 from agegender.data.batches import Faces
 from agegender.data.datamodule import FaceData
+from agegender.metrics import headline_values
 from agegender.models.network import Network
 from agegender.runs.folder import RunFolder
 from agegender.spec import Run
@@ -36,7 +37,7 @@ def fit_svm(run: Run, network: Network, data: FaceData, folder: RunFolder) -> di
     for task, head in network.heads.items():
         (x, y), (held_out, truth) = (_labelled(features[split], data.splits[split], task) for split in features)
         fits = [(*_affine(x, y, len(get_task(task).labels), c, run.seed), c) for c in sorted(run.transfer.C or ())]
-        scores = [float(np.mean((held_out @ w.T + b).argmax(1) == truth)) if len(truth) else 0.0 for w, b, _ in fits]
+        scores = [_right(task, truth, (held_out @ w.T + b).argmax(1)) for w, b, _ in fits]
         best = int(np.argmax(scores))
         weight, bias, chosen[task] = fits[best]
         _write(head, weight, bias)
@@ -45,6 +46,11 @@ def fit_svm(run: Run, network: Network, data: FaceData, folder: RunFolder) -> di
     folder.write("transfer", folder.read("transfer") | {"C": chosen})
     log.info("%s: C %s", folder.identity, ", ".join(f"{task} {c:g}" for task, c in chosen.items()))
     return shares
+
+
+def _right(task: str, truth: NDArray[np.int64], answer: NDArray[np.int64]) -> float:
+    """Return the share of right answers, 0 where there is no face."""
+    return float(headline_values(get_task(task), truth, answer).mean()) if len(truth) else 0.0
 
 
 def _features(backbone: nn.Module, data: FaceData, split: str, run: Run) -> NDArray[np.float64]:
