@@ -26,6 +26,9 @@ from agegender.training.optimization import build_schedule, check_recipe
 from agegender.training.transfer.policy import check_transfer
 
 
+_BESIDE_DATA = ("generate", *TestChoice.model_fields)  # settings in `data` that are of no data set
+
+
 def resolve_run(config: DictConfig) -> Run:
     """Return the run that a configuration describes; UserError names the first value that no run can have."""
     content = plain(config)
@@ -55,9 +58,6 @@ def _data_and_protocol(content: Mapping[str, Any]) -> tuple[Data, ProtocolChoice
     protocol = ProtocolChoice.read(given | {"version": 0}, "protocol")
     version = get_protocol(protocol.name, data.name).version
     return data, protocol.model_copy(update={"version": version})
-
-
-_BESIDE_DATA = ("generate", *TestChoice.model_fields)
 
 
 def _system(given: Any, data: Data, protocol: ProtocolChoice) -> Any:
@@ -131,7 +131,7 @@ def _check_recipe(recipe: Recipe) -> None:
         raise UserError(
             f"recipe.schedule={content['schedule']} cannot be used ({error}): correct its settings"
         ) from None
-    if not all(isinstance(factor, float) and isfinite(factor) for factor in factors):
+    if not all(isinstance(factor, int | float) and isfinite(factor) for factor in factors):
         raise UserError(f"recipe.schedule={content['schedule']} gives no rates ({factors}): correct its settings")
 
 
