@@ -19,7 +19,7 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
-from agegender.data.fill import CHUNK
+from agegender.data.decoding import CHUNK
 from agegender.data.images import decode
 from agegender.datasets.source import Source, open_source
 from faces import UTKFACE, image_names, make_pack, source_or_noise

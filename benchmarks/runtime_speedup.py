@@ -22,7 +22,7 @@ import torch
 
 from agegender.cost.latency import measure
 from agegender.models.network import create_model
-from agegender.runtimes import RUNTIMES
+from agegender.runtimes.catalogue import RUNTIMES
 from agegender.runtimes.runtime import Conversion, Logits, files_of
 from ratios import print_ratio
 

@@ -21,15 +21,15 @@ import torch
 from hydra import compose, initialize_config_dir
 
 from agegender.commands.prepare import main as prepare
-from agegender.config.run import resolve_run
+from agegender.config.resolve import resolve_run
 from agegender.config.settings import config_folder
 from agegender.data.pack import Pack
 from agegender.metrics import evaluate
 from agegender.spec import Run
 from agegender.training.device import computing_device, resolve_trainer, set_process
-from agegender.training.faces import data_of, faces_of, pack_of
 from agegender.training.fit import build_network, fit, quiet_lightning
-from agegender.training.identity import identity_keys, run_folder
+from agegender.training.run_data import data_of, faces_of, pack_of
+from agegender.training.run_identity import identity_keys, run_folder
 from agegender.training.setup import set_up
 from agegender.training.test_fold import predict
 from faces import UTKFACE, class_folders

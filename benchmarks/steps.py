@@ -15,7 +15,7 @@ import pytorch_lightning as pl
 import torch
 from hydra import compose, initialize_config_dir
 
-from agegender.config.run import resolve_run
+from agegender.config.resolve import resolve_run
 from agegender.config.settings import config_folder
 from agegender.data.batches import Batch, Faces, TrainingBatches, loader
 from agegender.data.transforms.augmentations import get_augmentation

@@ -23,7 +23,7 @@ from pathlib import Path
 import torch
 from hydra import compose, initialize_config_dir
 
-from agegender.config.run import resolve_run
+from agegender.config.resolve import resolve_run
 from agegender.config.settings import config_folder
 from agegender.models.network import create_model
 from command import AGEGENDER

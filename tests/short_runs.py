@@ -8,12 +8,12 @@ from hydra import compose
 from omegaconf import DictConfig
 
 from agegender.commands.train import train
-from agegender.config.run import resolve_run
+from agegender.config.resolve import resolve_run
 from agegender.config.settings import TrainSettings, settings_of
 from agegender.data.batches import Batch, Faces, TrainingBatches
 from agegender.runs.folder import RunFolder
-from agegender.training.faces import faces_of, pack_of
-from agegender.training.identity import run_folder
+from agegender.training.run_data import faces_of, pack_of
+from agegender.training.run_identity import run_folder
 
 SHORT = (
     "system=lmtcnn_1_1",  # the smallest

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from agegender.cost.console import name_of
 from agegender.cost.counts import Counts
 from agegender.cost.measurement import Measurement, read_all
-from agegender.cost.table import name_of
 from agegender.report.costs import Setting, SystemCost
 from agegender.report.csv_files import costs_csv
 

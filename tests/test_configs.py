@@ -13,16 +13,16 @@ from omegaconf import OmegaConf
 from agegender import list_models
 from agegender.commands.train import train
 from agegender.config.jobs import expand, list_jobs, narrowed
-from agegender.config.run import resolve_run
+from agegender.config.resolve import resolve_run
 from agegender.config.settings import config_folder
 from agegender.data.build import build_pack
 from agegender.data.manifest import read_rows
 from agegender.datasets.catalogue import DATASETS
 from agegender.datasets.protocols import PROTOCOLS
-from agegender.heads import HEADS
-from agegender.models import MODELS
+from agegender.heads.catalogue import HEADS
+from agegender.models.catalogue import MODELS
 from agegender.report.published import read_published
-from agegender.runtimes import RUNTIMES
+from agegender.runtimes.catalogue import RUNTIMES
 from agegender.training.fit import build_network
 from packed_faces import picture
 from small_sets import HEADER, faces, table

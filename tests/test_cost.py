@@ -13,7 +13,7 @@ from agegender.cost.latency import summarize
 from agegender.cost.measurement import Measurement, Subject, folder_of, read, read_all, read_calls, write
 from agegender.report.costs import Setting, SystemCost
 from agegender.report.csv_files import costs_csv
-from agegender.tracking.costs import send_costs
+from agegender.tracking.measurements import send_costs
 from agegender.tracking.server import connect
 from agegender.tracking.target import Target
 from commands import agegender

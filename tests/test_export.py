@@ -16,11 +16,11 @@ from agegender.config.settings import ExportSettings, settings_of
 from agegender.errors import UserError
 from agegender.export import write
 from agegender.export.parity import TOLERANCE, compare
-from agegender.heads import create_head
+from agegender.heads.catalogue import create_head
 from agegender.prediction.trained import load
 from agegender.runs.folder import RunFolder
 from agegender.runs.predictions import read_predictions
-from agegender.runtimes import ONNXRUNTIME, get_runtime
+from agegender.runtimes.catalogue import ONNXRUNTIME, get_runtime
 from agegender.runtimes.runtime import Session
 from agegender.tasks import TASKS
 from asked_runs import one_step_run

@@ -14,9 +14,9 @@ from PIL import Image
 from agegender import create_model
 from agegender.cost.measurement import read_all
 from agegender.errors import UserError
-from agegender.heads import create_head
+from agegender.heads.catalogue import create_head
 from agegender.runs.folder import RunFolder
-from agegender.runtimes import get_runtime
+from agegender.runtimes.catalogue import get_runtime
 from agegender.runtimes.runtime import Conversion
 from agegender.tasks import TASKS
 from agegender.training.optimization import get_schedule

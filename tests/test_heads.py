@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from agegender.errors import UserError
-from agegender.heads import HEADS, create_head
+from agegender.heads.catalogue import HEADS, create_head
 from agegender.heads.head import normal_targets
 from agegender.tasks import NO_LABEL, TASKS
 

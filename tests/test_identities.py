@@ -9,13 +9,13 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from agegender.config.jobs import expand
-from agegender.config.run import resolve_run
+from agegender.config.resolve import resolve_run
 from agegender.config.settings import config_folder
 from agegender.modes import MODES, get_mode
 from agegender.runs.config import read_run, write_run
 from agegender.runs.folder import RunFolder, identity
 from agegender.spec import Run
-from agegender.training.identity import identity_keys
+from agegender.training.run_identity import identity_keys
 
 CONF = Path(config_folder())
 GOLDEN = Path(__file__).parent / "golden" / "identities.json"

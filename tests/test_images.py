@@ -243,6 +243,6 @@ def test_image_for_which_memory_is_lacking_is_not_called_damaged(fresh_process):
 
 
 def test_decoding_processes_import_nothing_heavy():
-    code = "import agegender.data.fill, sys; print(*{'torch', 'pandas', 'rich', 'mlflow'} & set(sys.modules))"
+    code = "import agegender.data.decoding, sys; print(*{'torch', 'pandas', 'rich', 'mlflow'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []

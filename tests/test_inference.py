@@ -13,15 +13,15 @@ from omegaconf import DictConfig
 from torch import nn
 
 from agegender.commands.train import train
-from agegender.config.run import resolve_run
+from agegender.config.resolve import resolve_run
 from agegender.data.batches import EvaluationBatches, Faces, loader
 from agegender.data.datamodule import order_of
 from agegender.errors import UserError
 from agegender.models.layers import BetaBatchNorm2d
 from agegender.runs.folder import RunFolder, identity
 from agegender.runs.predictions import read_predictions
-from agegender.training.identity import identity_keys
 from agegender.training.inference import reestimate, set_statistics
+from agegender.training.run_identity import identity_keys
 from short_runs import faces_in, folder_of
 
 pytestmark = pytest.mark.usefixtures("hydra")

@@ -9,7 +9,7 @@ from hydra import compose
 from torch import Tensor
 from torchvision.transforms.v2 import functional as T
 
-from agegender.config.run import resolve_run
+from agegender.config.resolve import resolve_run
 from agegender.data.transforms.augmentations import get_augmentation, random_crops
 from agegender.data.transforms.jitter import Jitter, blurred, coloured, cubic, jittered, random_jitter, rotated
 from agegender.errors import UserError

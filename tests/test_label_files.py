@@ -13,7 +13,7 @@ from agegender.commands.train import train
 from agegender.datasets.adience import read_adience
 from agegender.datasets.csv_table import read_csv_table
 from agegender.datasets.fairface import read_fairface
-from agegender.datasets.outside import changed, noted
+from agegender.datasets.label_files import changed, noted
 from agegender.errors import UserError
 from packed_faces import picture
 from small_fairface import TRAIN, fairface, labels, write

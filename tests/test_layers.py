@@ -9,7 +9,7 @@ import agegender
 SOURCE = Path(agegender.__file__).parent
 # Lowest first; a package or module imports none that stands in a later line.
 LAYERS = (
-    *("errors files spreadsheets tasks registry", "spec modes machine", "datasets", "data", "heads", "models"),
+    *("errors files spreadsheets tasks lookup", "spec modes machine", "datasets", "data", "heads", "models"),
     *("metrics", "runs", "training", "prediction", "runtimes", "cost", "report", "export", "tracking", "config"),
     *("commands", "cli"),
 )

@@ -14,10 +14,10 @@ from agegender.commands.export import export_run
 from agegender.config.settings import ExportSettings, settings_of
 from agegender.data.batches import Faces
 from agegender.export.parity import compare
-from agegender.heads import create_head
+from agegender.heads.catalogue import create_head
 from agegender.runs.folder import RunFolder
 from agegender.runs.predictions import read_predictions
-from agegender.runtimes import ONNXRUNTIME
+from agegender.runtimes.catalogue import ONNXRUNTIME
 from agegender.tasks import NO_LABEL, TASKS
 from asked_runs import ask, one_step_run
 from packed_faces import SIZE, manifest_of

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from agegender import create_model, list_models
 from agegender.errors import UserError
-from agegender.models import MODELS
+from agegender.models.catalogue import MODELS
 from agegender.models.layers import BetaBatchNorm2d, LocalResponseNorm
 from layer_by_layer import layers, macs, moving_statistics, parameters
 

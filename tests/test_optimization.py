@@ -3,7 +3,7 @@
 import pytest
 from hydra import compose
 
-from agegender.config.run import resolve_run
+from agegender.config.resolve import resolve_run
 from agegender.config.settings import plain
 from agegender.training.fit import build_network
 from agegender.training.module import FaceModule

@@ -7,13 +7,13 @@ import pytest
 from hydra import compose
 
 from agegender.config.jobs import list_jobs
-from agegender.config.run import resolve_run
+from agegender.config.resolve import resolve_run
 from agegender.data.build import build_pack
 from agegender.data.manifest import read_rows
 from agegender.errors import UserError
 from agegender.report.caption import caption
 from agegender.runs.predictions import read_predictions
-from agegender.training.faces import faces_of, pack_of
+from agegender.training.run_data import faces_of, pack_of
 from packed_faces import picture
 from short_runs import SHORT, Overrides, faces_in, run
 

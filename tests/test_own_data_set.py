@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from hydra import compose
 
+from agegender.config.resolve import resolve_run
 from agegender.data.manifest import read_manifest
 from agegender.datasets.catalogue import get_dataset
 from agegender.datasets.labels import group_of_years
@@ -60,13 +62,17 @@ def test_its_protocols_are_its_own() -> None:
         get_dataset("my_faces:read")
 
 
-def test_age_groups_have_the_names_of_their_protocol() -> None:
-    names = get_protocol("utkface_partition", "utkface").labels_of("age")
+@pytest.mark.usefixtures("hydra")
+def test_labels_are_named_as_the_protocol_reads_ages() -> None:
+    def labels(task: str, *overrides: str) -> tuple[str, ...]:
+        return resolve_run(compose("train", overrides=list(overrides))).labels_of(task)
+
+    names = labels("age", "data=utkface")
     assert names == ("0-3", "4-6", "7-13", "14-23", "24-35", "36-45", "46-56", "57+")
     for year, group in enumerate(group_of_years(pd.Series(range(117)), "partition")):
         low, _, high = names[group].rstrip("+").partition("-")
         assert int(low) <= year <= int(high or 116)
-    assert get_protocol("utkface_partition", "utkface").labels_of("gender") == ("m", "f")
-    for protocol, dataset in (("utkface_exact", "utkface"), ("age_only", "adience")):
-        assert get_protocol(protocol, dataset).labels_of("age")[:3] == ("0-2", "4-6", "8-12")
-    assert get_protocol("fairface_folds", "fairface").labels_of("age_decades")[-1] == "70+"
+    assert labels("gender", "data=utkface") == ("m", "f")
+    assert labels("age", "data=utkface", "protocol=utkface_exact")[:3] == ("0-2", "4-6", "8-12")
+    assert labels("age", "data=adience")[:3] == ("0-2", "4-6", "8-12")
+    assert labels("age_decades", "data=fairface")[-1] == "70+"

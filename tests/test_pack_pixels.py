@@ -9,13 +9,13 @@ import pytest
 from hydra import compose
 
 from agegender.commands.train import train
-from agegender.config.run import resolve_run
+from agegender.config.resolve import resolve_run
 from agegender.data.batches import Faces
-from agegender.data.fill import ARRAY
+from agegender.data.decoding import ARRAY
 from agegender.data.pack import INFO
 from agegender.data.pixels import damaged
 from agegender.errors import UserError
-from agegender.training.faces import pack_of
+from agegender.training.run_data import pack_of
 from packed_faces import build, manifest_of, picture, reopen, spoil_pixels, write_faces
 from short_runs import SHORT
 

@@ -158,7 +158,7 @@ def test_answers_are_printed_as_asked(run: Run, album: Path, capsys: pytest.Capt
 
 
 def test_a_table_keeps_long_names_and_brackets_whole() -> None:
-    tasks = {"gender": TaskAnswer(np.array([0.25, 0.75], np.float32), 1)}
+    tasks = {"gender": TaskAnswer(np.array([0.25, 0.75], np.float32), 1, ("m", "f"))}
     names = ("z" * 90 + ".jpg", "[red]face.jpg")
     text = render([Answer(Path(name), None, tasks) for name in names], ["gender"], "table", "a run", 60)
     assert text.count("f 75 %") == 2

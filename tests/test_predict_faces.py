@@ -27,7 +27,7 @@ def test_crops_reach_as_far_as_the_data_sets_do() -> None:
 
 def test_answers_are_drawn_on_a_copy(tmp_path: Path) -> None:
     album = tmp_path / "album"
-    tasks = {"gender": TaskAnswer(np.array([0.25, 0.75], np.float32), 1)}
+    tasks = {"gender": TaskAnswer(np.array([0.25, 0.75], np.float32), 1, ("m", "f"))}
     answers = []
     for name in ("a/x.png", "b/x.png"):
         (album / name).parent.mkdir(parents=True)
@@ -46,7 +46,7 @@ def test_answers_are_drawn_on_a_copy(tmp_path: Path) -> None:
 
 
 def test_answers_at_the_border_stay_in_the_picture() -> None:
-    tasks = {"gender": TaskAnswer(np.array([0.25, 0.75], np.float32), 1)}
+    tasks = {"gender": TaskAnswer(np.array([0.25, 0.75], np.float32), 1, ("m", "f"))}
     picture = Image.new("RGB", (120, 90), "navy")
     copy = annotated(picture, [Answer(Path("x.png"), (100, -10, 130, 40), tasks)])
     assert copy.size == picture.size

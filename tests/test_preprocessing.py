@@ -13,7 +13,7 @@ from torch import Tensor
 
 from agegender.commands.cost import bench_of, subjects_of
 from agegender.commands.train import train
-from agegender.config.run import resolve_run
+from agegender.config.resolve import resolve_run
 from agegender.data.transforms.augmentations import resize
 from agegender.data.transforms.preprocessing import AT_ONCE, STANDARDIZE, Preprocessing, get_preprocessing
 from agegender.errors import UserError

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from agegender.errors import UserError
-from agegender.registry import find
+from agegender.lookup import find
 
 BUILTIN = {"half": lambda x: x / 2}
 

@@ -84,7 +84,7 @@ def test_names_that_begin_as_formulas_come_back_from_predictions(tmp_path: Path)
 
 
 def test_names_that_begin_as_formulas_are_words_in_answers() -> None:
-    tasks = {"gender": TaskAnswer(np.array([0.25, 0.75], np.float32), 1)}
+    tasks = {"gender": TaskAnswer(np.array([0.25, 0.75], np.float32), 1, ("m", "f"))}
     text = render([Answer(Path("=HYPERLINK(1)"), None, tasks)], ["gender"], "csv", "a run", 80)
     assert text.splitlines()[1].startswith("'=HYPERLINK(1),")
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from agegender.errors import UserError
-from agegender.runtimes import get_runtime
+from agegender.runtimes.catalogue import get_runtime
 from agegender.runtimes.runtime import Runtime
 from converted import METADATA, answers, convert, faces, outspoken
 

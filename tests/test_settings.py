@@ -11,7 +11,7 @@ from hydra import compose
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import InterpolationResolutionError
 
-from agegender.config.run import resolve_run
+from agegender.config.resolve import resolve_run
 from agegender.config.settings import (
     CostSettings,
     ExportSettings,

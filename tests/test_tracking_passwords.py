@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 
 from agegender.commands.sweep_tracking import keep_password_in_memory
 from agegender.config.overrides import read_overrides
-from agegender.config.run import resolve_run
+from agegender.config.resolve import resolve_run
 from agegender.config.settings import TrainSettings, settings_of
 from agegender.errors import UserError
 from agegender.runs.folder import RunFolder

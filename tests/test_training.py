@@ -9,14 +9,14 @@ from hydra import compose
 from safetensors.torch import load_file
 
 from agegender.commands.train import train
-from agegender.config.run import resolve_run
+from agegender.config.resolve import resolve_run
 from agegender.data.batches import EvaluationBatches
 from agegender.data.datamodule import order_of
 from agegender.errors import UserError
 from agegender.runs.folder import RunFolder
 from agegender.runs.predictions import read_predictions
-from agegender.training.faces import pack_of
 from agegender.training.fit import build_network, fit
+from agegender.training.run_data import pack_of
 from short_runs import SHORT, Overrides, faces_in, folder_of, run
 
 pytestmark = pytest.mark.usefixtures("hydra")

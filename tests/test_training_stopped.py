@@ -13,15 +13,15 @@ from pytorch_lightning.callbacks import Timer
 from safetensors.torch import load_file
 
 from agegender.commands.train import train
-from agegender.config.run import resolve_run
+from agegender.config.resolve import resolve_run
 from agegender.data.batches import EvaluationBatches, TrainingBatches
 from agegender.errors import UserError
 from agegender.runs.history import selected_validation
 from agegender.training.checkpoints import newest_checkpoint
-from agegender.training.faces import data_of, pack_of
 from agegender.training.fit import _train, build_network, quiet_lightning
-from agegender.training.identity import identity_keys
 from agegender.training.module import FaceModule
+from agegender.training.run_data import data_of, pack_of
+from agegender.training.run_identity import identity_keys
 from agegender.training.setup import set_up
 from short_runs import SHORT, Overrides, cut_before, faces_in, folder_of, run
 

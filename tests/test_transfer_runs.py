@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from agegender.commands.train import train
 from agegender.config.jobs import Job, list_jobs
-from agegender.config.run import resolve_run
+from agegender.config.resolve import resolve_run
 from agegender.data.splits import keep_half, split, thin_training
 from agegender.errors import UserError
 from agegender.report.figures import draw_figures
@@ -23,7 +23,7 @@ from agegender.runs.folder import RunFolder
 from agegender.runs.predictions import read_predictions
 from agegender.spec import Transfer
 from agegender.training.fit import build_network
-from agegender.training.identity import identity_keys
+from agegender.training.run_identity import identity_keys
 from finished_runs import finish, job
 from short_runs import SHORT, faces_in, folder_of, run
 

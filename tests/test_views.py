@@ -15,6 +15,7 @@ from agegender.export.metadata import describe
 from agegender.models.network import create_model
 from agegender.modes import get_evaluation
 from agegender.prediction.trained import Trained
+from agegender.tasks import get_task
 
 
 @pytest.fixture
@@ -72,6 +73,7 @@ def test_views_of_ones_own_are_evaluated_and_described_in_exported_files(
             preprocessing=STANDARDIZE,
             precision="32-true",
             seed=0,
+            labels={"age_years": get_task("age_years").labels},
         )
         told = json.loads(describe(trained, "running statistics", free_batch=True)["preprocessing"])
         assert told["views"] == f"{views}: {said}"

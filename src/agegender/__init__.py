@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from agegender import metrics as metrics
     from agegender.data.manifest import read_manifest as read_manifest
-    from agegender.models import list_models as list_models
+    from agegender.models.catalogue import list_models as list_models
     from agegender.models.network import create_model as create_model
 
 __version__ = "0.1.0"
 _HOMES = {
     "create_model": "agegender.models.network",
-    "list_models": "agegender.models",
+    "list_models": "agegender.models.catalogue",
     "read_manifest": "agegender.data.manifest",
 }
 __all__ = ["create_model", "list_models", "metrics", "read_manifest"]

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from agegender.errors import UserError
+from agegender.tasks import get_task
 
 Text = Annotated[str, Field(min_length=1)]
 Name = Annotated[str, Field(pattern=r"^\w[\w.+@-]*$")]  # of a file too
@@ -76,10 +77,14 @@ class Data(Spec):
 
 
 class ProtocolChoice(Spec):
-    """A protocol by name and version, the share of faces held out for validation and the `fraction` of all faces."""
+    """A protocol by name and version, the share of faces held out for validation and the `fraction` of all faces.
+
+    `labels` names the label values of tasks where the protocol has names of its own.
+    """
 
     name: Text
     version: int
+    labels: Mapping[str, Annotated[tuple[Text, ...], Field(strict=False)]] = {}
     validation: float = 0.1
     fraction: Share = 1.0
 
@@ -172,6 +177,10 @@ class Run(Spec):
         """The names of the tasks that the system answers, in the order of its heads."""
         return tuple(self.system.heads)
 
+    def labels_of(self, task: str) -> tuple[str, ...]:
+        """Return the names of a task's label values under the protocol."""
+        return self.protocol.labels.get(task) or get_task(task).labels
+
     def identity_keys(self, data: str, *, weights: str | None = None, test: str | None = None) -> dict[str, Any]:
         """Return everything that can change the result, as plain values: what the run is named after.
 
@@ -183,11 +192,11 @@ class Run(Spec):
         keys = self.model_dump(
             mode="json",
             include=own | {"half", "training_share", "transfer"},
-            exclude={"system": {"title"}, "transfer": {"weights"}},
+            exclude={"system": {"title"}, "transfer": {"weights"}, "protocol": {"labels"}},
             exclude_none=True,
         )
         if self.test is not None:
-            keys["test"] = {"data": test, "protocol": self.test.protocol.model_dump(mode="json")}
+            keys["test"] = {"data": test, "protocol": self.test.protocol.model_dump(mode="json", exclude={"labels"})}
         return {"data": data, **keys} | ({} if weights is None else {"weights": weights})
 
 

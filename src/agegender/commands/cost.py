@@ -9,21 +9,21 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from agegender.config.jobs import composed, expand, overrides_of
-from agegender.config.run import resolve_run
+from agegender.config.resolve import resolve_run
 from agegender.config.settings import CostSettings, settings_of
+from agegender.cost.console import print_costs
 from agegender.cost.measurement import Measurement, Subject, device, folder_of, read, stage
 from agegender.cost.session import Bench, measure_all, missing
-from agegender.cost.table import print_costs
 from agegender.data.transforms.preprocessing import get_preprocessing
 from agegender.errors import UserError
 from agegender.machine.memory import free_memory
 from agegender.runs.job import REPEATS
-from agegender.runtimes import RUNTIMES, get_runtime
+from agegender.runtimes.catalogue import RUNTIMES, get_runtime
 from agegender.spec import Run
-from agegender.tracking.costs import send_costs
+from agegender.tracking.measurements import send_costs
 from agegender.training.device import check_threads
-from agegender.training.faces import faces_of, pack_of
 from agegender.training.fit import build_network
+from agegender.training.run_data import faces_of, pack_of
 
 log = logging.getLogger(__name__)
 NOT_SWEPT = (*REPEATS, "evaluation", "validation")  # what no cost depends on

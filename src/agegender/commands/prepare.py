@@ -13,7 +13,7 @@ from agegender.config.settings import Generate, PrepareSettings, settings_of
 from agegender.data.build import build_pack
 from agegender.data.manifest import read_rows
 from agegender.datasets.generated import generate, is_generated
-from agegender.datasets.outside import noted
+from agegender.datasets.label_files import noted
 from agegender.datasets.protocols import apply_protocol, fitting
 from agegender.errors import UserError
 

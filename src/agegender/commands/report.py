@@ -14,7 +14,7 @@ from agegender.report.costs import load_costs
 from agegender.report.folder import write_report
 from agegender.report.records import load_records, progress
 from agegender.tracking.target import without_password
-from agegender.training.faces import pack_of
+from agegender.training.run_data import pack_of
 
 log = logging.getLogger(__name__)
 

@@ -69,7 +69,7 @@ def _checked(config: DictConfig) -> list["Job"]:
     from agegender.commands.sweep_tracking import keep_password_in_memory, show
     from agegender.config.jobs import list_jobs, narrowed, overrides_of
     from agegender.training.device import check_device, check_memory, runs_at_once
-    from agegender.training.transfer.source import source_of
+    from agegender.training.transfer.weights_source import source_of
 
     keep_password_in_memory(config)
     # What Hydra's sweeper is told only now: it composed this configuration without it.

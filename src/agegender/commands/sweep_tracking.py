@@ -26,7 +26,7 @@ from agegender.tracking.payload import accepted, title
 from agegender.tracking.server import answers, check_server, explained
 from agegender.tracking.sync import adopt, announce, show_stopped
 from agegender.tracking.target import Target, reason, without_password
-from agegender.training.faces import pack_of
+from agegender.training.run_data import pack_of
 from agegender.training.setup import set_up
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from agegender.config.run import resolve_run
+from agegender.config.resolve import resolve_run
 from agegender.config.settings import TrainSettings, settings_of
 from agegender.data.pack import Pack
 from agegender.errors import UserError, disk_explained
@@ -21,9 +21,9 @@ from agegender.spec import Run
 from agegender.tracking.server import check_server
 from agegender.tracking.sync import follow
 from agegender.training.device import check_device, gpu_claimed, resolve_trainer, runs_at_once, set_process
-from agegender.training.faces import pack_of
 from agegender.training.fit import fit
-from agegender.training.identity import identity_keys, run_folder
+from agegender.training.run_data import pack_of
+from agegender.training.run_identity import identity_keys, run_folder
 from agegender.training.setup import set_up
 
 log = logging.getLogger(__name__)

@@ -13,14 +13,14 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from agegender.config.run import resolve_run
+from agegender.config.resolve import resolve_run
 from agegender.config.settings import TrainSettings, settings_of
 from agegender.data.pack import Pack
 from agegender.errors import UserError, one_sentence
 from agegender.runs.folder import RunFolder, identity
 from agegender.runs.job import Job
-from agegender.training.faces import pack_of
-from agegender.training.identity import identity_keys
+from agegender.training.run_data import pack_of
+from agegender.training.run_identity import identity_keys
 
 # A protocol reads one kind of data, so choosing other data on the command line lets go of the experiment's protocol.
 FOLLOWS = {"data": ("protocol",)}

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from agegender.machine.processes import process_pool
 from agegender.machine.signals import signals_held
-from agegender.runtimes import get_runtime
+from agegender.runtimes.catalogue import get_runtime
 from agegender.runtimes.runtime import Conversion, Runtime
 
 RESET = Path("/proc/self/clear_refs")  # Linux; 5 written to it resets the peak (proc(5))

@@ -24,7 +24,7 @@ from agegender.cost.memory import peak_of_one_inference
 from agegender.data.transforms.augmentations import resize
 from agegender.data.transforms.preprocessing import Preprocessing
 from agegender.runs.environment import version
-from agegender.runtimes import get_runtime
+from agegender.runtimes.catalogue import get_runtime
 from agegender.runtimes.runtime import Conversion, Logits, files_of
 
 log = logging.getLogger(__name__)

@@ -20,12 +20,12 @@ from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress
 from rich.table import Table
 
-from agegender.data.fill import ARRAY, JOURNAL, Outcome, compact, fill
+from agegender.data.decoding import ARRAY, JOURNAL, Outcome, compact, fill
 from agegender.data.manifest import digest
 from agegender.data.pack import FORMAT, INFO, MANIFEST, MISSING, key_of, read_info, why_damaged, why_stale
 from agegender.data.pixels import CHECKSUM
+from agegender.datasets.label_files import file_hash
 from agegender.datasets.names import locate, nearest, none_found
-from agegender.datasets.outside import file_hash
 from agegender.datasets.source import open_source
 from agegender.errors import UserError, disk_explained
 from agegender.files import write_whole

@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from agegender.data.fill import ARRAY
+from agegender.data.decoding import ARRAY
 from agegender.data.pixels import CHECKSUM, Mapped, damaged
-from agegender.datasets.outside import changed, file_hash
+from agegender.datasets.label_files import changed, file_hash
 from agegender.datasets.source import open_source
 from agegender.errors import UserError
 from agegender.files import Shape, parse

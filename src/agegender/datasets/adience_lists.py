@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from agegender.datasets.folds import FOLDS
-from agegender.datasets.outside import read_outside
+from agegender.datasets.label_files import read_outside
 from agegender.datasets.source import Source, open_source
 from agegender.errors import UserError
 

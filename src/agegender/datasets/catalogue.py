@@ -10,7 +10,7 @@ from agegender.datasets.generated import GENERATED
 from agegender.datasets.morph2 import MORPH2
 from agegender.datasets.scut_fbp5500 import SCUT_FBP5500
 from agegender.datasets.utkface import UTKFACE
-from agegender.registry import find
+from agegender.lookup import find
 
 DATASETS: dict[str, Dataset] = {
     dataset.name: dataset

@@ -7,8 +7,8 @@ import pandas as pd
 from agegender.datasets import columns as tables
 from agegender.datasets.dataset import Dataset, Dropped
 from agegender.datasets.folds import FOLDS, deal_folds, tested_first
+from agegender.datasets.label_files import read_outside
 from agegender.datasets.labels import PARTITION_LABELS, group_of_years, partition
-from agegender.datasets.outside import read_outside
 from agegender.datasets.protocol import Protocol
 from agegender.datasets.source import Folder, Source, open_source
 from agegender.errors import UserError

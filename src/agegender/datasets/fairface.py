@@ -12,7 +12,7 @@ import pandas as pd
 from agegender.datasets.columns import read_table, refuse, to_rows
 from agegender.datasets.dataset import Dataset, Dropped
 from agegender.datasets.folds import FOLDS, rank_in_strata
-from agegender.datasets.outside import read_outside
+from agegender.datasets.label_files import read_outside
 from agegender.datasets.protocol import Protocol
 from agegender.datasets.source import Folder, Source, hash_of, open_source
 from agegender.errors import UserError

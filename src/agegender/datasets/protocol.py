@@ -8,7 +8,6 @@ import pandas as pd
 
 from agegender.datasets.folds import FOLDS
 from agegender.datasets.labels import PARTITION_LABELS, partition
-from agegender.tasks import get_task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,10 +44,6 @@ class Protocol:
     shares_subjects: bool = False
     age_labels: tuple[str, ...] | None = None
     version: int = 1
-
-    def labels_of(self, task: str) -> tuple[str, ...]:
-        """Return the names of a task's label values under this protocol."""
-        return self.age_labels if self.age_labels and task == self.age_task else get_task(task).labels
 
 
 by_partition = partial(Protocol, age_group=partition, age_labels=PARTITION_LABELS, stratum=partition)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 
 from agegender.datasets.protocols import get_protocol
 from agegender.export.parity import TOLERANCE, TaskParity
 from agegender.metrics import Metric, headline_of
-from agegender.metrics.registry import answers_of
+from agegender.metrics.catalogue import answers_of
 from agegender.report.markup import MARKDOWN, code
 from agegender.spec import Run
 from agegender.tasks import Task, get_task
@@ -61,7 +61,7 @@ def write_card(
                 f"torch's answers on the whole test fold {run.fold} ({len(predictions):,} faces), evaluated as the "
                 "run says; 95 % intervals draw whole subjects where they are known. They cover the choice of "
                 "the test faces, not of the training faces.",
-                *(table for task in parity for table in _shares(predictions, task)),
+                *(table for task in parity for table in _shares(run, predictions, task)),
                 f"†: fewer than {FEW} faces. Slices other than annotated gender and annotated age group were not "
                 "evaluated; other cameras, ages, places and ways to cut a face out were not tried.",
             ]
@@ -136,7 +136,7 @@ def _comparison(found: Mapping[str, TaskParity], one: str, other: str) -> str:
     return "\n".join(lines)
 
 
-def _shares(predictions: pd.DataFrame, task: str) -> Iterator[str]:
+def _shares(run: Run, predictions: pd.DataFrame, task: str) -> Iterator[str]:
     """How right the answers to a task are, of all faces and by annotated gender and age where they are known."""
     faces = predictions[predictions[f"{task}_true"].notna()]
     metric = headline_of(get_task(task))
@@ -144,7 +144,7 @@ def _shares(predictions: pd.DataFrame, task: str) -> Iterator[str]:
     lines = [head, "|---|--:|--:|--:|"]
     lines.append(_share("all", faces, metric))
     for other in (name.removesuffix("_true") for name in predictions.columns if name.endswith("_true")):
-        for word, (low, high) in _slices(get_task(other)).items():
+        for word, (low, high) in _slices(get_task(other), run.labels_of(other)).items():
             members = faces[faces[f"{other}_true"].between(low, high, inclusive="left")]
             lines.append(_share(f"{get_task(other).title} {word}", members, metric))
     yield "\n".join(lines)
@@ -159,10 +159,10 @@ def _share(name: str, faces: pd.DataFrame, metric: Metric) -> str:
     return f"| {name}{mark} | {metric.text(mean)} | {metric.text(low)} to {metric.text(high)} | {len(faces):,} |"
 
 
-def _slices(task: Task) -> Mapping[str, tuple[float, float]]:
+def _slices(task: Task, labels: Sequence[str]) -> Mapping[str, tuple[float, float]]:
     """Name the groups of faces that are told apart by their labels: lowest value, and the one they stay below."""
     if not task.measured:
-        return {word: (label, label + 1) for label, word in enumerate(task.labels)}
+        return {word: (label, label + 1) for label, word in enumerate(labels)}
     width = 10 if task.unit == "years" else 1
     starts = range(int(task.values[0]), int(task.values[-1]) + 1, width)
     return {f"{start} to below {start + width}": (start, start + width) for start in starts}

@@ -6,7 +6,7 @@ from typing import Any
 
 from agegender.data.transforms.preprocessing import Preprocessing
 from agegender.data.transforms.views import find_views
-from agegender.heads import HEADS
+from agegender.heads.catalogue import HEADS
 from agegender.prediction.trained import Trained
 from agegender.runs.environment import version
 from agegender.tasks import get_task
@@ -35,7 +35,7 @@ def describe(trained: Trained, statistics: str, free_batch: bool) -> Mapping[str
             "position": position,
             "task": task,
             "meaning": get_task(task).title,
-            "labels": list(get_task(task).labels),
+            "labels": list(trained.labels[task]),
             "values": "logits",
             "first": get_task(task).first,
             "step": get_task(task).step,

@@ -20,11 +20,11 @@ from agegender.export.parity import FACES, TaskParity, answers, compare, failure
 from agegender.prediction.trained import Trained, load
 from agegender.runs.config import read_run
 from agegender.runs.predictions import read_predictions
-from agegender.runtimes import get_runtime
+from agegender.runtimes.catalogue import get_runtime
 from agegender.runtimes.runtime import Conversion, Logits, files_of
 from agegender.spec import Run
-from agegender.training.faces import faces_of, pack_of
 from agegender.training.inference import set_statistics
+from agegender.training.run_data import faces_of, pack_of
 
 if TYPE_CHECKING:
     import pandas as pd

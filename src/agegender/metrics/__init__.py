@@ -1,5 +1,16 @@
-"""Metrics of a set of test faces: pure functions, the registry of all metrics by task, and intervals."""
+"""Metrics of a set of test faces: pure functions, the catalogue of all metrics by task, and intervals."""
 
+from agegender.metrics.catalogue import (
+    METRICS,
+    TOLERANCES,
+    Metric,
+    evaluate,
+    face_values,
+    headline_of,
+    headline_values,
+    metrics_of,
+    selection_score,
+)
 from agegender.metrics.functions import (
     balanced_exact,
     cumulative_score,
@@ -11,17 +22,6 @@ from agegender.metrics.functions import (
     pearson,
     rmse,
     top_k,
-)
-from agegender.metrics.registry import (
-    METRICS,
-    TOLERANCES,
-    Metric,
-    evaluate,
-    face_values,
-    headline_of,
-    headline_values,
-    metrics_of,
-    selection_score,
 )
 
 __all__ = [

@@ -6,8 +6,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from agegender.errors import UserError
-from agegender.heads import create_head
-from agegender.models import get_model
+from agegender.heads.catalogue import create_head
+from agegender.models.catalogue import get_model
 from agegender.models.sizes import check_size, features_of
 from agegender.modes import get_mode
 from agegender.tasks import get_task

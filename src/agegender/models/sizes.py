@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from agegender.errors import UserError
-from agegender.models import MODELS, get_model
+from agegender.models.catalogue import MODELS, get_model
 from agegender.modes import get_mode
 
 LARGEST = 1024  # pixels, beyond which no size is tried

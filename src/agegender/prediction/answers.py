@@ -17,10 +17,14 @@ from agegender.training.inference import compute, decisions, posteriors
 
 @dataclass(frozen=True)
 class TaskAnswer:
-    """One task's posterior, float32 (K,), and the answer: a label's number, or of a measured task one in its unit."""
+    """One task's posterior, float32 (K,), and the answer: a label's number, or of a measured task one in its unit.
+
+    `labels` are the names of the K label values.
+    """
 
     posterior: NDArray[np.float32]
     choice: float
+    labels: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,10 @@ def answer(trained: Trained, faces: Iterable[Face]) -> Iterator[Answer]:
         answers = _mean_over_views(trained, pixels.to(device), device)
         choices = decisions(trained.network, answers)
         for row, face in enumerate(batch):
-            tasks = {task: TaskAnswer(x[row].numpy(), choices[task][row].item()) for task, x in answers.items()}
+            tasks = {
+                task: TaskAnswer(x[row].numpy(), choices[task][row].item(), trained.labels[task])
+                for task, x in answers.items()
+            }
             yield Answer(face.file, face.box, tasks)
 
 

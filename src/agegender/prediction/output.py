@@ -68,8 +68,7 @@ def _entry(answer: Answer) -> dict[str, object]:
     """One face for JSON: the answer and the probability of every label value."""
     entry: dict[str, object] = {"image": str(answer.file)} | ({"box": answer.box} if answer.box else {})
     for task, said in answer.tasks.items():
-        labels = get_task(task).labels
-        probabilities = {label: float(f"{p:.9g}") for label, p in zip(labels, said.posterior, strict=True)}
+        probabilities = {label: float(f"{p:.9g}") for label, p in zip(said.labels, said.posterior, strict=True)}
         label = _word(task, said)
         if get_task(task).measured:
             entry[task] = {"value": said.choice, "unit": get_task(task).unit, "probabilities": probabilities}
@@ -81,4 +80,4 @@ def _entry(answer: Answer) -> dict[str, object]:
 def _word(task: str, answer: TaskAnswer) -> str:
     """The label that was answered; of a measured task the number, to a tenth."""
     found = get_task(task)
-    return f"{answer.choice:.1f}" if found.measured else found.labels[int(answer.choice)]
+    return f"{answer.choice:.1f}" if found.measured else answer.labels[int(answer.choice)]

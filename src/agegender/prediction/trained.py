@@ -1,6 +1,7 @@
 """A finished run as something that answers: its network, and how it prepares a face."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +32,7 @@ class Trained:
     preprocessing: Preprocessing
     precision: str
     seed: int
+    labels: Mapping[str, tuple[str, ...]]  # by task: the names of its label values under the run's protocol
 
     @property
     def depends_on_batch(self) -> bool:
@@ -98,6 +100,7 @@ def load(folder: RunFolder) -> Trained:
         get_preprocessing(run.system.preprocessing.model_dump()),
         run.precision,
         run.seed,
+        {task: run.labels_of(task) for task in run.tasks},
     )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from agegender.data.pack import Pack
 from agegender.datasets.protocols import apply_protocol, get_protocol
 from agegender.spec import Run
-from agegender.training.faces import pack_of
+from agegender.training.run_data import pack_of
 
 
 def caption(run: Run, pack: Pack, title: str, pretrained: str | None = None) -> dict[str, str]:

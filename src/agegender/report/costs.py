@@ -17,7 +17,7 @@ from agegender.data.transforms.views import get_views
 from agegender.models.layers import BetaBatchNorm2d
 from agegender.report.markup import Markup, Section
 from agegender.runs.job import Job
-from agegender.runtimes import title_of
+from agegender.runtimes.catalogue import title_of
 from agegender.training.fit import build_network
 
 _NOTES = (

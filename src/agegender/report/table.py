@@ -34,6 +34,7 @@ class Row:
     `validation`: per task the headline metric on validation, mean over the finished runs that tell it.
     `differences`: of headline metrics to those of the reference, or else of the row whose evaluation is the mode's.
 
+    `labels`: by task the names of its label values under the protocol.
     `key` is unique in the table and fit for file names. `confusion` counts true labels (rows) against predicted ones.
     `decades` has of ages in years the mean absolute error and the number of faces by decade, all runs together.
     """
@@ -55,6 +56,7 @@ class Row:
     curve: str = ""
     training_share: float = 1.0
     training_faces: Mapping[int, float] = field(default_factory=dict)
+    labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -243,6 +245,7 @@ def _row(records: Sequence[Record], metrics: Sequence[Metric], one_mode: bool) -
             for fold, counts in of_fold.items()
             if len(known := [count for count in counts if count is not None]) == len(counts)
         },
+        labels={task: job.run.labels_of(task) for task in job.run.tasks},
     )
 
 

@@ -1,6 +1,6 @@
 """The columns of a report's tables: what stands at their head, and what they print for each row.
 
-The columns of metrics follow from `agegender.metrics.registry`; to add another one, add it to `main_columns`.
+The columns of metrics follow from `agegender.metrics.catalogue`; to add another one, add it to `main_columns`.
 """
 
 from __future__ import annotations

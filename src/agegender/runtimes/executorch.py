@@ -12,9 +12,9 @@ from torch import fx, nn
 
 from agegender.errors import UserError
 from agegender.models.layers import LocalResponseNorm
-from agegender.runtimes.norms import without_norms
-from agegender.runtimes.quiet import quiet
+from agegender.runtimes.batch_norm import without_norms
 from agegender.runtimes.runtime import Conversion, Runtime
+from agegender.runtimes.silence import quiet
 
 METADATA = "metadata"  # the program's second method: it returns the file's metadata as JSON
 

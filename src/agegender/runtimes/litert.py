@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from agegender.errors import UserError
 from agegender.models.layers import LocalResponseNorm
-from agegender.runtimes.norms import without_norms
-from agegender.runtimes.quiet import quiet
+from agegender.runtimes.batch_norm import without_norms
 from agegender.runtimes.runtime import Conversion, Runtime, Session
+from agegender.runtimes.silence import quiet
 
 METADATA = "agegender"  # the name of the entry in the file's list of metadata; its buffer holds JSON
 SIGNATURE = "serving_default"  # what litert_torch calls the one way to run the network

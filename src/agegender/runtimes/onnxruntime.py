@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from agegender.errors import UserError
-from agegender.runtimes.quiet import quiet
 from agegender.runtimes.runtime import Conversion, Runtime, Session
+from agegender.runtimes.silence import quiet
 
 if TYPE_CHECKING:
     from onnx import GraphProto

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from agegender.errors import UserError
 from agegender.runtimes.onnxruntime import INPUT
-from agegender.runtimes.quiet import quiet
 from agegender.runtimes.runtime import Conversion, Runtime, Session
+from agegender.runtimes.silence import quiet
 
 KEY = "agegender"  # under which the model keeps the metadata
 # The hint decides what is computed in; without it OpenVINO takes bfloat16 on a CPU that has it, and says float32.

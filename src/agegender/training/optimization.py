@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from agegender.errors import UserError
+from agegender.lookup import find
 from agegender.models.network import Network
-from agegender.registry import find
 
 T = TypeVar("T")
 Groups = list[dict[str, Any]]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from agegender.data.transforms.jitter import jittered
-from agegender.registry import find
+from agegender.lookup import find
 
 Augmentation = Callable[[Tensor, int, torch.Generator], Tensor]
 """faces uint8 (N, S, S, 3), a size and where numbers are drawn from -> (N, 3, size, size), RGB in 0..255."""

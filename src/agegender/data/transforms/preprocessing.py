@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from agegender.registry import find
+from agegender.lookup import find
 from agegender.spec import Spec, Text
 
 Positive = Annotated[float, Field(gt=0)]

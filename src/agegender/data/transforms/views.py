@@ -7,7 +7,7 @@ from functools import partial
 from torch import Tensor
 
 from agegender.data.transforms.augmentations import resize
-from agegender.registry import find
+from agegender.lookup import find
 
 View = Callable[[Tensor, int], Tensor]
 """faces (N, S, S, 3), uint8 0..255, and a size -> (N, 3, size, size), 0..255."""

@@ -13,7 +13,7 @@ from agegender.tasks import TASKS
 
 def draw_confusion(row: Row, task: str) -> Figure:
     """Draw the pooled counts; the shade and the upper number are the share of the true label's faces."""
-    counts, labels = row.confusion[task], TASKS[task].labels
+    counts, labels = row.confusion[task], row.labels[task]
     totals = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
     side = 1.9 + 0.72 * max(len(labels), 4)

@@ -12,7 +12,7 @@ from agegender.metrics import Metric
 from agegender.report.figures.style import TEXT, add_legend, new_figure, style_axes
 from agegender.report.table import Table
 from agegender.report.tradeoff import Point, panels_of, points_of
-from agegender.runtimes import title_of
+from agegender.runtimes.catalogue import title_of
 from agegender.tasks import TASKS
 
 

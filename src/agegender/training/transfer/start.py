@@ -12,8 +12,8 @@ from agegender.models.network import Network
 from agegender.runs.folder import RunFolder
 from agegender.spec import Transfer
 from agegender.training.transfer.policy import freeze, rates_of
-from agegender.training.transfer.source import Source
 from agegender.training.transfer.weights import load_into, read_weights, renamed
+from agegender.training.transfer.weights_source import Source
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from agegender.errors import Damaged, UserError
 from agegender.models.network import Network
 from agegender.runs.folder import RunFolder
-from agegender.training.transfer.source import checksum
+from agegender.training.transfer.weights_source import checksum
 
 COUNTERS = "num_batches_tracked"  # of torch's batch norm: a count of steps, which other formats lack
 

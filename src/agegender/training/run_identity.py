@@ -5,8 +5,8 @@ from typing import Any
 
 from agegender.runs.folder import RunFolder, identity
 from agegender.spec import Run
-from agegender.training.faces import pack_of
-from agegender.training.transfer.source import find_sources
+from agegender.training.run_data import pack_of
+from agegender.training.transfer.weights_source import find_sources
 
 
 def identity_keys(run: Run, data_digest: str) -> dict[str, Any]:

@@ -17,14 +17,13 @@ from agegender.data.transforms.views import get_views
 from agegender.datasets.folds import FOLDS
 from agegender.datasets.protocols import get_protocol
 from agegender.errors import UserError, one_sentence
-from agegender.heads import create_head
+from agegender.heads.catalogue import create_head
 from agegender.models.sizes import check_size
 from agegender.modes import get_evaluation
 from agegender.spec import Choice, Data, ProtocolChoice, Recipe, Run, TestSet
 from agegender.tasks import get_task
 from agegender.training.optimization import build_schedule, check_recipe
 from agegender.training.transfer.policy import check_transfer
-
 
 _BESIDE_DATA = ("generate", *TestChoice.model_fields)  # settings in `data` that are of no data set
 
@@ -51,13 +50,14 @@ def _group(content: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def _data_and_protocol(content: Mapping[str, Any]) -> tuple[Data, ProtocolChoice]:
-    """Read the data set and the protocol, with the version that the code has of it."""
+    """Read the data set and the protocol, with what the code knows of it."""
     given = {name: value for name, value in _group(content, "data").items() if name not in _BESIDE_DATA}
     data = Data.read(given, "data")
     given = {name: value for name, value in _group(content, "protocol").items() if name != "validation_rule"}
     protocol = ProtocolChoice.read(given | {"version": 0}, "protocol")
-    version = get_protocol(protocol.name, data.name).version
-    return data, protocol.model_copy(update={"version": version})
+    known = get_protocol(protocol.name, data.name)
+    labels = {known.age_task: known.age_labels} if known.age_labels else {}
+    return data, protocol.model_copy(update={"version": known.version, "labels": labels})
 
 
 def _system(given: Any, data: Data, protocol: ProtocolChoice) -> Any:

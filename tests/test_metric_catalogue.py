@@ -1,4 +1,4 @@
-"""The registry of metrics: per-face values give each metric, and headlines serve validation as they serve tables."""
+"""The catalogue of metrics: per-face values give each metric, and headlines serve validation as they serve tables."""
 
 import numpy as np
 import pandas as pd
@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from agegender.metrics import METRICS, Metric, bootstrap, face_values, headline_of, metrics_of
-from agegender.metrics.registry import answers_of, headline_values, selection_score
+from agegender.metrics.catalogue import answers_of, headline_values, selection_score
 from agegender.tasks import TASKS, Task
 
 
