@@ -85,14 +85,13 @@ def run(command: str, overrides: Sequence[str]) -> None:
 
     import hydra
     from hydra.errors import HydraException
-    from omegaconf import DictConfig
     from omegaconf.errors import OmegaConfBaseException
 
     from agegender.commands.sweep import shown_when_stopped
     from agegender.config.overrides import gathered, read_overrides
     from agegender.config.settings import config_folder
 
-    def task(config: DictConfig) -> None:
+    def task(config: object) -> None:
         # Here, because Hydra answers --help and --cfg without what the command computes with.
         with exit_on_user_error():
             import_module(f"agegender.commands.{command}").main(config)
