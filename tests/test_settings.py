@@ -148,7 +148,10 @@ def test_a_system_is_named_like_a_file(name: str, overrides: Callable[..., list[
         (["system.heads.age.name=corn", "+system.heads.age.sigma=2"], "the head corn of age does not take its options"),
         (["half=true"], "half=true must be a valid integer"),
         (["data.title=2019"], "data.title=2019 must be a valid string: quote it, 'data.title=\"2019\"'"),
-        (["+recipe.speed=1"], "there is no setting 'recipe.speed'"),
+        (["+recipe.speed=1"], "there is no setting 'recipe.speed': choose from name, steps"),
+        (["~mode"], "the setting 'mode' is missing"),
+        (["~recipe.steps"], "the setting 'recipe.steps' is missing"),
+        (["recipe.schedule.warmup=x"], "recipe.schedule={'name': 'cosine', 'warmup': 'x'} cannot be used"),
     ],
 )
 def test_a_run_is_checked_before_anything_is_written(

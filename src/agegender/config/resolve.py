@@ -31,6 +31,9 @@ _BESIDE_DATA = ("generate", *TestChoice.model_fields)  # settings in `data` that
 def resolve_run(config: DictConfig) -> Run:
     """Return the run that a configuration describes; UserError names the first value that no run can have."""
     content = plain(config)
+    for name in ("system", "data", "protocol", "evaluation", "mode"):
+        if name not in content:
+            raise UserError(f"the setting '{name}' is missing: say {name}=...")
     data, protocol = _data_and_protocol(content)
     given = {name: content[name] for name in Run.model_fields if name in content}
     given["data"] = data.model_dump()
