@@ -6,7 +6,6 @@ from typing import Any
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
 
 
 class AgegenderLauncher(Launcher):
@@ -16,7 +15,7 @@ class AgegenderLauncher(Launcher):
         """Take the settings of joblib's launcher, of which the others are about its queue."""
         self.n_jobs = n_jobs
 
-    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: Any) -> None:
         """Keep what every job is given."""
         self.shared = (hydra_context, config, task_function)
 
