@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ from agegender.metrics import headline_values
 from agegender.metrics.bootstrap import paired_bootstrap
 from agegender.runtimes.runtime import Logits, Session
 from agegender.tasks import NO_LABEL
+from agegender.training.inference import compute
 
 FACES = 1000  # at most
 TOLERANCE = 1e-3  # of a float32 file's logits
@@ -52,7 +53,6 @@ class TaskParity:
         return self.largest <= TOLERANCE and self.clear == 0
 
 
-@torch.inference_mode()
 def answers(
     network: nn.Module, session: Session, faces: Faces, seen: Callable[[Tensor], Tensor]
 ) -> list[tuple[NDArray[np.float32], ...]]:
@@ -60,12 +60,15 @@ def answers(
 
     `seen` makes of stored faces, uint8 (N, S, S, 3), what the network reads, float32 (N, 3, S, S).
     """
-    model = Logits(network.eval())
-    pairs: list[list[tuple[NDArray[np.float32], NDArray[np.float32]]]] = []
-    for row in range(len(faces.table)):
-        image = seen(faces.stored(np.array([row])))
-        theirs = session(image.numpy())
-        pairs.append([(ours.numpy()[0], other[0]) for ours, other in zip(model(image), theirs, strict=True)])
+
+    def images() -> Iterator[Tensor]:
+        return (seen(faces.stored(np.array([row]))) for row in range(len(faces.table)))
+
+    ours = compute(Logits(network.eval()), images(), torch.device("cpu"), "32-true")
+    pairs = [
+        [(mine.numpy()[0], other[0]) for mine, other in zip(logits, session(image.numpy()), strict=True)]
+        for logits, image in zip(ours, images(), strict=True)
+    ]
     return [tuple(np.stack(side) for side in zip(*task, strict=True)) for task in zip(*pairs, strict=True)]
 
 
