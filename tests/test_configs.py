@@ -14,7 +14,7 @@ from agegender import list_models
 from agegender.commands.train import train
 from agegender.config.jobs import expand, list_jobs, narrowed
 from agegender.config.resolve import resolve_run
-from agegender.config.settings import config_folder
+from agegender.config.settings import config_folder, plain
 from agegender.data.build import build_pack
 from agegender.data.manifest import read_rows
 from agegender.datasets.catalogue import DATASETS
@@ -127,7 +127,7 @@ def test_each_experiment_lists_its_jobs(experiment: str, overrides: Callable[...
     assert text.startswith("# @package _global_\n#")
     assert "Expected" in text and "Cost" in text and f"experiment={experiment}" in text
     assert "override" not in text and "hydra.mode" not in text
-    read_published(OmegaConf.create(text).table.published)
+    read_published(plain(OmegaConf.create(text).table)["published"])
     words = [f"experiment={experiment}", "data=generated", "data.size=256", *overrides()]
     params = {key: value for key, value in _params(experiment).items() if key not in ("data", "protocol")}
     jobs = list_jobs(words, params)

@@ -44,8 +44,8 @@ class Damaged(UserError):
 
 
 @contextmanager
-def exit_on_user_error(active: bool = True) -> Iterator[None]:
-    """End the command with the sentence of a UserError and status 2, before Hydra dresses it up, if `active`.
+def exit_on_user_error() -> Iterator[None]:
+    """End the command with the sentence of a UserError and status 2, before Hydra dresses it up.
 
     What a disk refuses is one too.
     """
@@ -53,8 +53,6 @@ def exit_on_user_error(active: bool = True) -> Iterator[None]:
         with disk_explained():
             yield
     except UserError as error:
-        if not active:
-            raise
         print(f"agegender: {error}", file=sys.stderr)
         raise SystemExit(2) from None
 

@@ -26,7 +26,7 @@ def find(name: str, builtin: Mapping[str, T], kind: str, setting: str, fits: Cal
         )
     try:
         found: object = import_module(module)
-    except ImportError as error:
+    except (ImportError, SyntaxError, TypeError, ValueError) as error:  # such a name, or such a file
         raise UserError(
             f"{setting}={name}: Python cannot import {module} ({error}): correct the name, or put the folder of the "
             "file into PYTHONPATH"

@@ -44,13 +44,19 @@ class Choice(Spec):
 
     @property
     def options(self) -> dict[str, Any]:
-        """Everything but the name."""
-        return dict(self.model_extra or {})
+        """Everything but the name; one that is null is as if it were not there, as in the identity of a run."""
+        return {name: value for name, value in (self.model_extra or {}).items() if value is not None}
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The name and the options."""
+        return {"name": self.name, **self.options}
 
 
-class Model(Choice):
-    """A backbone and the side in pixels of the images that it reads."""
+class Model(Spec):
+    """A backbone, by a built-in name or as `package.module:object`, and the side in pixels of its images."""
 
+    name: Text
     input_size: Count
 
 

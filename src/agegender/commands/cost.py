@@ -101,7 +101,7 @@ def bench_of(settings: CostSettings, runs: dict[str, Run]) -> Bench:
     """Take real training faces from the pack, for inputs and for calibration; build networks as they run on a phone."""
     # Running statistics: an answer must not depend on the faces beside it.
     networks = {key: run.model_copy(update={"mode": "sound"}) for key, run in runs.items()}
-    preprocessings = {key: get_preprocessing(run.system.preprocessing.model_dump()) for key, run in runs.items()}
+    preprocessings = {key: get_preprocessing(run.system.preprocessing.settings) for key, run in runs.items()}
     preprocessings |= {stage(each.name): each for each in preprocessings.values()}
     first = next(iter(runs.values()))
     train = faces_of(first, pack_of(first.data))["train"]

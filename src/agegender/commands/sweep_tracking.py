@@ -58,8 +58,8 @@ def show(config: DictConfig, jobs: list[Job], params: Mapping[str, str]) -> list
     known = {**folder.read("sweep").get("runs", {}), **{job.identity: job.overrides for job in jobs}}
     shown = Shown(target, folder, jobs, whole, ExitStack())
     shown.under_way.enter_context(sweeps.kept_under_way(folder))
-    sweeps.write_sweep(folder, runs=known, **sweep_facts(experiment, jobs[0], list(config.hydra.overrides.task)))
     try:
+        sweeps.write_sweep(folder, runs=known, **sweep_text(experiment, jobs[0], list(config.hydra.overrides.task)))
         _send(shown, known)
     except BaseException:
         conclude(shown, "KILLED")
@@ -124,7 +124,7 @@ def sweep_name(experiment: str, jobs: list[Job]) -> str:
     return f"{experiment.replace('/', '_')}-{digest}"
 
 
-def sweep_facts(experiment: str, first: Job, overrides: list[str]) -> dict[str, Any]:
+def sweep_text(experiment: str, first: Job, overrides: list[str]) -> dict[str, Any]:
     """Return the title and the tags of a sweep's run, and what it shows until there is a table."""
     run = first.run
     tags = {"experiment": experiment, "data": run.data.name, "protocol": run.protocol.name, "mode": run.mode}

@@ -57,6 +57,9 @@ def _data_and_protocol(content: Mapping[str, Any]) -> tuple[Data, ProtocolChoice
     given = {name: value for name, value in _group(content, "data").items() if name not in _BESIDE_DATA}
     data = Data.read(given, "data")
     given = {name: value for name, value in _group(content, "protocol").items() if name != "validation_rule"}
+    for name in ("version", "labels"):
+        if name in given:
+            raise UserError(f"protocol.{name}={given[name]}: it is the protocol's own, leave it out")
     protocol = ProtocolChoice.read(given | {"version": 0}, "protocol")
     known = get_protocol(protocol.name, data.name)
     labels = {known.age_task: known.age_labels} if known.age_labels else {}
@@ -105,7 +108,7 @@ def _check(run: Run) -> None:
     _check_heads(run.system.heads)
     check_size(run.system.model.name, run.system.model.input_size)
     _check_recipe(run.recipe)
-    get_preprocessing(run.system.preprocessing.model_dump())
+    get_preprocessing(run.system.preprocessing.settings)
     get_augmentation(run.recipe.augmentation)
     if run.validation not in RULES:
         raise UserError(f"validation={run.validation} is unknown: choose from {', '.join(RULES)}")
@@ -134,7 +137,7 @@ def _check_recipe(recipe: Recipe) -> None:
         raise UserError(
             f"recipe.schedule={content['schedule']} cannot be used ({error}): correct its settings"
         ) from None
-    if not all(isinstance(factor, int | float) and isfinite(factor) for factor in factors):
+    if not all(map(isfinite, factors)):
         raise UserError(f"recipe.schedule={content['schedule']} gives no rates ({factors}): correct its settings")
 
 

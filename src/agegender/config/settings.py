@@ -6,8 +6,10 @@ from types import UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, Field
 
+from agegender.errors import UserError, one_sentence
 from agegender.spec import Count, Data, Index, NotNegative, Run, Spec, Text
 from agegender.tracking.target import Target, find_target
 
@@ -159,8 +161,11 @@ def config_folder() -> str:
 
 
 def plain(node: DictConfig) -> dict[str, Any]:
-    """Return a node as plain dictionaries and lists, every interpolation resolved."""
-    content: dict[str, Any] = OmegaConf.to_container(node, resolve=True)  # type: ignore[assignment]
+    """Return a node as plain values, its interpolations resolved; UserError where one leads nowhere."""
+    try:
+        content: dict[str, Any] = OmegaConf.to_container(node, resolve=True)  # type: ignore[assignment]
+    except OmegaConfBaseException as error:
+        raise UserError(one_sentence(error)) from None
     return content
 
 

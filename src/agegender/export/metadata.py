@@ -15,7 +15,7 @@ _NAMES = {head: name for name, head in HEADS.items()}
 
 
 def describe(trained: Trained, statistics: str, free_batch: bool) -> Mapping[str, str]:
-    """Return the metadata of a run's file, words by name; `preprocessing` and `outputs` are JSON.
+    """Return the metadata of a run's file, texts by name; `preprocessing` and `outputs` are JSON.
 
     `free_batch`: whether the file takes any number of faces at a time, or one. Outputs are told by their position, as
     some runtimes have no names for them.
@@ -61,9 +61,9 @@ def _numbers(preprocessing: Preprocessing, side: int) -> Mapping[str, str]:
     if preprocessing.mean is None:
         smallest = f"255 / sqrt({3 * side * side})"
         return {"standardize": f"each image: (x - mean) / max(deviation, {smallest}) over all its values"}
-    words = (
+    texts = (
         f"(x / {preprocessing.divisor:g} - {mean}) / {deviation}"
         for mean, deviation in zip(preprocessing.mean, preprocessing.deviation, strict=True)
     )
-    named = (f"{channel}: {word}" for channel, word in zip(preprocessing.channels, words, strict=True))
+    named = (f"{channel}: {text}" for channel, text in zip(preprocessing.channels, texts, strict=True))
     return {"normalize": f"each pixel: {'; '.join(named)}"}

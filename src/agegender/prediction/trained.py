@@ -97,7 +97,7 @@ def load(folder: RunFolder) -> Trained:
         evaluation,
         run.data.size,
         run.system.model.input_size,
-        get_preprocessing(run.system.preprocessing.model_dump()),
+        get_preprocessing(run.system.preprocessing.settings),
         run.precision,
         run.seed,
         {task: run.labels_of(task) for task in run.tasks},

@@ -21,10 +21,18 @@ def caption(run: Run, pack: Pack, title: str, pretrained: str | None = None) -> 
         "tested on": _tested(run),
         "partial": "; ".join(_shortfalls(run, pack)),
         "recipe": f"{recipe.name}: {recipe.steps} steps of {recipe.batch_size}, {recipe.optimizer}; seed {run.seed}",
-        "transfer": f"from {Path(pretrained).name}, weights of the same fold and seed" if pretrained else "",
+        "transfer": _pretrained(pretrained),
         "mode": f"{run.mode}; weights evaluated: {selected}",
         "date": datetime.now(UTC).date().isoformat(),
     }
+
+
+def _pretrained(weights: str | None) -> str:
+    """Name the weights that runs start from, without their folder: a pattern means a run of the same fold and seed."""
+    if not weights:
+        return ""
+    same = ", weights of the same fold and seed" if any(sign in weights for sign in "*?[") else ""
+    return f"from {Path(weights).name}{same}"
 
 
 def _tested(run: Run) -> str:

@@ -22,11 +22,11 @@ def read_run(folder: RunFolder) -> Run:
     try:
         run = Run.read(content)
     except UserError as error:
-        raise folder.damaged("config.yaml", f"cannot be used ({error})") from None
+        raise folder.damaged("config.yaml", f"is damaged, or of another version of the suite ({error})") from None
     told = folder.keys
     test = told["test"].get("data") if isinstance(told.get("test"), dict) else None
     found = run.identity_keys(told["data"], weights=told.get("weights"), test=test)
     if found != told:
         names = (name for name in (*found, *told) if found.get(name) != told.get(name))
-        raise folder.damaged("config.yaml", f"has another '{next(names)}' than the run")
+        raise folder.damaged("config.yaml", f"has another '{next(names, 'setting')}' than the run")
     return run

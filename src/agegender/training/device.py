@@ -157,8 +157,11 @@ def place(trainer: Trainer, precision: str) -> dict[str, Any]:
 
 
 def computing_device(trainer: Trainer) -> torch.device:
-    """Return the GPU of a run; the CPU where there is none, and where Lightning takes another accelerator."""
-    return torch.device("cuda", trainer.device or 0) if gpus(trainer) else torch.device("cpu")
+    """Return the GPU of a run, NVIDIA's or Apple's, as Lightning takes it; the CPU where there is none."""
+    if gpus(trainer):
+        return torch.device("cuda", trainer.device or 0)
+    apple = trainer.accelerator in ("auto", "gpu", "mps") and torch.backends.mps.is_available()
+    return torch.device("mps" if apple else "cpu")
 
 
 def place_faces(trainer: Trainer, splits: dict[str, Faces]) -> dict[str, Faces]:

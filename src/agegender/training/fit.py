@@ -111,7 +111,7 @@ def weights_donor(run: Run, folder: RunFolder) -> RunFolder | None:
 
 def build_network(run: Run) -> Network:
     """Build the network of a system with fresh weights."""
-    model, heads = run.system.model, {task: head.model_dump() for task, head in run.system.heads.items()}
+    model, heads = run.system.model, {task: head.settings for task, head in run.system.heads.items()}
     return create_model(
         model.name, run.tasks, run.mode, input_size=model.input_size, dropout=run.recipe.dropout, heads=heads
     )

@@ -67,9 +67,18 @@ def get_schedule(name: str, options: Mapping[str, Any]) -> Callable[[int, int], 
     return _with_options(function, options, f"recipe.schedule.name={name}", "recipe.schedule")
 
 
+_OPTIONAL = ("momentum", "epsilon")  # what recipes say to an optimiser
+
+
 def _with_options(function: Callable[..., T], options: Mapping[str, Any], choice: str, group: str) -> Callable[..., T]:
     """Fix the options that a function takes; others, left over from what was chosen before it, do not matter."""
-    own = [each for each in signature(function).parameters.values() if each.kind is each.KEYWORD_ONLY]
+    try:
+        parameters = [*signature(function).parameters.values()]
+    except (TypeError, ValueError):
+        raise UserError(f"{choice} cannot be used: Python does not tell what it takes, wrap it in a function") from None
+    own = [each for each in parameters if each.kind is each.KEYWORD_ONLY]
+    if others := [each.name for each in parameters if each not in own and each.name in _OPTIONAL]:
+        raise UserError(f"{choice} takes {others[0]} by its place: wrap it in a function with it as a keyword-only one")
     for each in own:
         if each.name not in options and each.default is each.empty:
             raise UserError(f"{choice} needs {group}.{each.name}: say +{group}.{each.name}=...")

@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Mapping
+from pathlib import Path
 
 from agegender.data.batches import Faces
 from agegender.data.datamodule import FaceData, Selection, make_splits
@@ -27,7 +28,7 @@ def pack_of(data: Data) -> Pack:
 def prepare_command(data: Data) -> str:
     """Return the command that builds a pack; settings that are left open are those of the pack that is there."""
     made = recorded(data.pack)
-    overrides = [f"data={data.name}"]
+    overrides = [f"data={data.name if ':' not in data.name else data.pack.name.removesuffix(f'-{data.size}')}"]
     if data.source or data.name != "generated":
         overrides.append(f"data.source={data.source or made.get('source', '/path/to/it')}")
     settings = {
@@ -38,7 +39,7 @@ def prepare_command(data: Data) -> str:
         overrides.append(f"data.size={data.size}")
     if data.allow_missing:
         overrides.append("data.allow_missing=true")
-    if data.pack.parts[-3:] != ("data", "packs", f"{data.name}-{data.size}") or data.pack.is_absolute():
+    if data.pack != Path("data", "packs", f"{data.name}-{data.size}"):
         overrides.append(f"data.pack={data.pack}")
     return "agegender prepare " + " ".join(map(shlex.quote, overrides))
 
@@ -72,7 +73,7 @@ def data_of(run: Run, splits: Mapping[str, Faces]) -> FaceData:
         batch_size=recipe.batch_size,
         steps=recipe.steps,
         seed=run.seed,
-        preprocessing=get_preprocessing(run.system.preprocessing.model_dump()),
+        preprocessing=get_preprocessing(run.system.preprocessing.settings),
         augmentation=get_augmentation(recipe.augmentation),
         contrast=recipe.contrast,
         workers=workers(run.trainer),

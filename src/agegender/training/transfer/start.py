@@ -24,7 +24,7 @@ def start(network: Network, source: Source, transfer: Transfer, folder: RunFolde
     What was loaded, is fresh, was left over and is frozen goes to the log and to transfer.json in the run folder.
     """
     weights = renamed(read_weights(source.file), transfer.names or {})
-    loaded = load_into(network, weights, source.words)
+    loaded = load_into(network, weights, source.label)
     if fresh := [name for name in loaded.fresh if name.startswith("backbone.")]:
         log.warning(
             "%s: %d tensors of the backbone are not in the weights, such as %s", folder.identity, len(fresh), fresh[0]
@@ -41,7 +41,7 @@ def start(network: Network, source: Source, transfer: Transfer, folder: RunFolde
     folder.write("transfer", told)
     log.info(
         "%s: %d tensors loaded from %s (sha256 %s), %d of them frozen; fresh: %s; left over: %s",
-        *(folder.identity, len(loaded.loaded), source.words, source.sha256[:12], len(frozen)),
+        *(folder.identity, len(loaded.loaded), source.label, source.sha256[:12], len(frozen)),
         *(", ".join(names) or "none" for names in (loaded.fresh, loaded.left_over)),
     )
     return rates_of(transfer, loaded.loaded)

@@ -22,7 +22,7 @@ class Source:
     run: RunFolder | None = None
 
     @property
-    def words(self) -> str:
+    def label(self) -> str:
         """What messages call it."""
         return str(self.file) if self.run is None else f"run {self.run.identity}"
 
@@ -55,7 +55,7 @@ def source_of(run: Run, data_digest: str) -> Source | None:
         return None
     found = find_sources(run, data_digest)
     if len(found) > 1:
-        names = ", ".join(source.words for source in found)
+        names = ", ".join(source.label for source in found)
         raise UserError(
             f"transfer.weights={weights} fits {len(found)} finished runs of {_wanted(run)} ({names}): name one of "
             "them by more of its name, or keep runs of another recipe in another folder, paths.runs=..."
