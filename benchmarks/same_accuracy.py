@@ -27,11 +27,11 @@ from agegender.data.pack import Pack
 from agegender.metrics import evaluate
 from agegender.spec import Run
 from agegender.training.device import computing_device, resolve_trainer, set_process
+from agegender.training.evaluation import predict
 from agegender.training.fit import build_network, fit, quiet_lightning
 from agegender.training.run_data import data_of, faces_of, pack_of
 from agegender.training.run_identity import identity_keys, run_folder
 from agegender.training.setup import set_up
-from agegender.training.test_fold import predict
 from faces import UTKFACE, class_folders
 from plain import plain_loader, train_plainly
 

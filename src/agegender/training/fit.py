@@ -27,11 +27,11 @@ from agegender.runs.predictions import predictions_text
 from agegender.spec import Run
 from agegender.training.checkpoints import Checkpoints, best_weights, resume_point
 from agegender.training.device import computing_device, place_faces
+from agegender.training.evaluation import predict
 from agegender.training.interruption import stopped_by_signals
 from agegender.training.logger import History
 from agegender.training.module import FaceModule
 from agegender.training.run_data import data_of, faces_of, pack_of
-from agegender.training.test_fold import predict
 from agegender.training.trainer import make_trainer
 from agegender.training.transfer.start import check_unseen, start
 from agegender.training.transfer.svm import fit_svm

@@ -16,8 +16,8 @@ from agegender.runs.folder import RunFolder
 from agegender.spec import Run
 from agegender.tasks import get_task
 from agegender.training.device import computing_device
+from agegender.training.evaluation import images_of
 from agegender.training.inference import compute
-from agegender.training.test_fold import images_of
 
 NEVER = -1e4  # the score of a label that no training face has: its probability is 0 in float32
 log = logging.getLogger(__name__)
