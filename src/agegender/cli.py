@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -89,7 +90,7 @@ def run(command: str, overrides: Sequence[str]) -> None:
 
     from agegender.commands.sweep import shown_when_stopped
     from agegender.config.overrides import gathered, read_overrides
-    from agegender.config.settings import config_folder
+    from agegender.config.settings import config_folder, setting_names
 
     def task(config: object) -> None:
         # Here, because Hydra answers --help and --cfg without what the command computes with.
@@ -110,7 +111,17 @@ def run(command: str, overrides: Sequence[str]) -> None:
         with disk_explained(), shown_when_stopped():
             hydra.main(version_base="1.3", config_path=config_folder(), config_name=command)(task)()
     except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(one_sentence(error)) from None
+        sentence = one_sentence(error)
+        unknown = re.match("there is no setting '([^']+)'", sentence)
+        raise UserError(_meant(unknown[1], setting_names(), sentence) if unknown else sentence) from None
+
+
+def _meant(name: str, names: Sequence[str], sentence: str) -> str:
+    """Say what may have been meant by a setting that a configuration has not; else the sentence."""
+    if name in names:
+        return f"the setting '{name}' is not in this configuration: add it with a plus, +{name}=..."
+    meant = get_close_matches(name, names, 1)
+    return f"there is no setting '{name}': did you mean '{meant[0]}'?" if meant else sentence
 
 
 def fail(sentence: str, status: int = 2) -> NoReturn:

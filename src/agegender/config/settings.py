@@ -183,6 +183,20 @@ def is_text(name: str) -> bool:
     return any(_reaches_text(command, name.split(".")) for command in COMMANDS)
 
 
+def setting_names() -> list[str]:
+    """Return the dotted names of all settings of all commands, and those of the groups of choices."""
+    groups = [folder.name for folder in Path(config_folder()).iterdir() if folder.is_dir()]
+    return sorted({*groups, *(name for command in COMMANDS for name in _names_in(command))})
+
+
+def _names_in(spec: type[BaseModel], inside: str = "") -> Iterator[str]:
+    for name, field in spec.model_fields.items():
+        yield f"{inside}{name}"
+        for kind in _alternatives(field.annotation):
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                yield from _names_in(kind, f"{inside}{name}.")
+
+
 def _reaches_text(annotation: Any, path: list[str]) -> bool:
     for kind in _alternatives(annotation):
         if not path:
