@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from agegender.errors import UserError
-from agegender.runtimes.catalogue import RUNTIMES, cuda, get_runtime
+from agegender.runtimes import cuda
+from agegender.runtimes.catalogue import RUNTIMES, get_runtime
 from agegender.runtimes.onnxruntime import INPUT
 from agegender.runtimes.runtime import Conversion, files_of
 from agegender.tasks import TASKS
