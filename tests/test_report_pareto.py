@@ -16,7 +16,7 @@ from agegender.report.markup import MARKDOWN
 from agegender.report.published import read_published
 from agegender.report.records import load_records
 from agegender.report.table import Table, build_table
-from agegender.report.tradeoff import compared_metrics, points_of
+from agegender.report.tradeoff import Point, _marked, compared_metrics, points_of
 from finished_runs import FACTS, finish, job
 
 EXACT = METRICS["age_exact"]
@@ -121,3 +121,11 @@ def test_two_single_task_networks_count_as_two() -> None:
     assert both(COUNTS, COUNTS) == Counts(2_000_000, 4_000_000, 6, 8_000_000)
     assert median_of([one, one], setting()) == 10.0
     assert median_of([one, SystemCost(COUNTS, {})], setting()) is None
+
+
+def test_of_networks_as_accurate_the_faster_alone_is_best() -> None:
+    points = [
+        Point(str(ms), ms, value, 0.0, 1, False) for ms, value in ((4.0, 0.3), (13.0, 0.3), (13.0, 0.4), (13.0, 0.4))
+    ]
+    assert [_marked(point, points, 1).best for point in points] == [True, False, True, True]
+    assert [_marked(point, points, -1).best for point in points] == [True, False, False, False]

@@ -15,7 +15,7 @@ class Point:
     """What it takes to answer every task of the table, and how well one of them is answered.
 
     `value` is the mean over the folds and `sd` their deviation, fractions 0..1; `ms` the median of a call, of two
-    single-task networks the sum. No other point of the panel is both faster and better where `best`.
+    single-task networks the sum. Where `best`, no other point of the panel is as good in both and better in one.
     """
 
     title: str
@@ -72,5 +72,6 @@ def _is_timed(table: Table, row: Row) -> bool:
 
 
 def _marked(point: Point, points: Sequence[Point], sign: int) -> Point:
-    beaten = any(p.ms < point.ms and sign * (p.value - point.value) > 0 for p in points)
-    return replace(point, best=not beaten)
+    """Say whether no other point is as good in both and better in one of them."""
+    gains = [(point.ms - p.ms, sign * (p.value - point.value)) for p in points]
+    return replace(point, best=not any(min(gain) >= 0 and max(gain) > 0 for gain in gains))

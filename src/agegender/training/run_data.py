@@ -39,7 +39,7 @@ def prepare_command(data: Data) -> str:
         overrides.append(f"data.size={data.size}")
     if data.allow_missing:
         overrides.append("data.allow_missing=true")
-    if data.pack != Path("data", "packs", f"{data.name}-{data.size}"):
+    if data.pack.parent != Path("data", "packs"):
         overrides.append(f"data.pack={data.pack}")
     return "agegender prepare " + " ".join(map(shlex.quote, overrides))
 
